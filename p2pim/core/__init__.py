@@ -1,0 +1,1 @@
+"""Decisions, with no I/O: everything takes values and the present time as arguments."""

@@ -1,0 +1,1 @@
+"""The only Twisted protocols: framed streams over TLS, channels, splices."""

@@ -1,0 +1,1 @@
+"""Accounts, contacts, history and transfers on disk, behind one narrow seam."""

@@ -1,0 +1,311 @@
+"""Client and server: every message of the server connection, as MessagePack arrays ``[tag, field, ...]``.
+
+One table of types serves both directions; `decode_from_client` and `decode_from_server` accept only what belongs to
+theirs. Fields are checked against their types as they are read (msgspec), so whatever gets past `decode_*` is well
+formed; bounds on lengths are part of the types. Fields added at the end of a message in a later version are ignored by
+older readers, and fields that have a default may be left out by older writers.
+
+The life of a connection: the client sends `Hello` and, without waiting, `SignIn` or `Register`; the server answers
+`Welcome`, or `Refused` and closes. Then requests, each with an ``id`` that its answer repeats, and pushed events.
+
+An **envelope** (`Send`, `Incoming`) is opaque to the server but for its ``kind``: a MESSAGE is counted as an upload of
+the sender and a download of the receiver, a SIGNAL (receipts, negotiation, transfer control, typing) is not. The server
+answers an envelope only when it could not forward it (`Failed`); that it arrived is for the other device to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from p2pim.errors import BadMessage
+
+PROTOCOL_VERSION: Final = 1
+OLDEST_VERSION: Final = 1
+ALPN: Final = b"p2pim/1"
+
+# Kinds of envelope.
+MESSAGE: Final = 0
+SIGNAL: Final = 1
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+"""A user's name as typed; `p2pim.core.names.canonical_name` decides whether it is one."""
+DeviceId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""A device's identity: 16 random bytes made when its home was."""
+Label = Annotated[str, Meta(max_length=128)]
+Password = Annotated[str, Meta(max_length=1024)]
+Token = Annotated[bytes, Meta(max_length=64)]
+RequestId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Payload = Annotated[bytes, Meta(max_length=96 * 1024)]
+"""What one device tells another; see `p2pim.wire.signals`."""
+Address = Annotated[str, Meta(max_length=64)]
+"""``host:port``, or ``[host]:port`` for IPv6."""
+
+
+class Message(Struct, frozen=True, array_like=True, gc=False):
+    """Base of all messages."""
+
+
+# --- client to server
+
+
+class Hello(Message, tag=1):
+    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
+
+    version: int
+    software: Label = ""
+
+
+class SignIn(Message, tag=2):
+    """Sign in by ``password``, or by the ``token`` that an earlier `Welcome` gave this device."""
+
+    name: Name
+    device: DeviceId
+    device_name: Label
+    password: Password | None = None
+    token: Token | None = None
+    status: Label = "online"
+
+
+class Register(Message, tag=3):
+    """Make the account ``name`` and sign this device in."""
+
+    name: Name
+    password: Password
+    device: DeviceId
+    device_name: Label
+    invite: Label = ""
+
+
+class Send(Message, tag=4):
+    """An envelope for the device ``device`` of the user ``to``; ``id`` comes back only in a `Failed`."""
+
+    id: RequestId
+    to: Name
+    device: DeviceId
+    kind: int
+    payload: Payload
+
+
+class SetStatus(Message, tag=5):
+    """My presence from now on: online, away, busy or invisible."""
+
+    status: Label
+
+
+class AddContact(Message, tag=6):
+    """Put ``user`` on my contact list; answered by `Found` with their presence."""
+
+    id: RequestId
+    user: Name
+
+
+class RemoveContact(Message, tag=7):
+    """Take ``user`` off my contact list."""
+
+    id: RequestId
+    user: Name
+
+
+class BlockUser(Message, tag=8):
+    """``blocked``: ``user`` reaches me no more; not ``blocked``: they may again."""
+
+    id: RequestId
+    user: Name
+    blocked: bool
+
+
+class LookUp(Message, tag=9):
+    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist."""
+
+    id: RequestId
+    users: Annotated[list[Name], Meta(max_length=64)]
+
+
+class WhoIsOnline(Message, tag=10):
+    """Everyone online whom I may see, with addresses; answered by `Found`."""
+
+    id: RequestId
+
+
+class OpenSplice(Message, tag=11):
+    """Two tickets for a relayed channel between me and ``device`` of ``user``; answered by `SpliceTickets`."""
+
+    id: RequestId
+    user: Name
+    device: DeviceId
+
+
+class SignOut(Message, tag=12):
+    """I am leaving; with ``forget`` the device's token ends too."""
+
+    forget: bool = False
+
+
+# --- both ways
+
+
+class Ping(Message, tag=20):
+    """A heartbeat, or a measurement; answered at once by a `Pong` with the same ``nonce``."""
+
+    nonce: int = 0
+
+
+class Pong(Message, tag=21):
+    nonce: int = 0
+
+
+# --- server to client
+
+
+class Device(Message):
+    """One signed-in device of a user, as others may see it."""
+
+    id: DeviceId
+    name: Label
+    address: Address = ""
+    """As the server sees it; empty where the asker may not know."""
+    since: float = 0.0
+    """When it signed in, in seconds since 1970."""
+
+
+class Person(Message):
+    """A user and what may be known of their presence: ``status`` is online, away, busy or offline."""
+
+    user: Name
+    status: Label
+    devices: list[Device] = []
+    relation: Label = ""
+    """"contact", "blocked", or empty: how the asker lists this user."""
+
+
+class Limits(Message):
+    """What the server allows this client."""
+
+    frame: int
+    payload: int
+    contacts: int
+
+
+class Welcome(Message, tag=30):
+    """Signed in. ``address`` is mine as the server sees it, ``token`` signs this device in next time."""
+
+    session: bytes
+    user: Name
+    address: Address
+    p2p_server: Address | None
+    heartbeat: float
+    """Seconds between the client's pings."""
+    patience: float
+    """Seconds of silence after which either side gives up."""
+    limits: Limits
+    token: Token
+    contacts: list[Person]
+    software: Label = ""
+
+
+class Refused(Message, tag=31):
+    """No sign-in; ``code`` and ``message`` as in `p2pim.errors`. The server closes after it."""
+
+    code: Label
+    message: str
+    retry_after: float = 0.0
+
+
+class Done(Message, tag=32):
+    """The request ``id`` is done."""
+
+    id: RequestId
+
+
+class Failed(Message, tag=33):
+    """The request or envelope ``id`` was not carried out."""
+
+    id: RequestId
+    code: Label
+    message: str
+    retry_after: float = 0.0
+
+
+class Found(Message, tag=34):
+    """The answer to `LookUp`, `WhoIsOnline` and `AddContact`."""
+
+    id: RequestId
+    people: list[Person]
+
+
+class SpliceTickets(Message, tag=35):
+    """``mine`` joins me to whoever shows ``theirs``; each is good once, for ``seconds``."""
+
+    id: RequestId
+    mine: bytes
+    theirs: bytes
+    seconds: float
+
+
+class Incoming(Message, tag=36):
+    """An envelope from ``device`` of ``sender``."""
+
+    sender: Name
+    device: DeviceId
+    kind: int
+    payload: Payload
+
+
+class PresenceChanged(Message, tag=37):
+    """Someone I may see came, went, or changed."""
+
+    person: Person
+
+
+class SignedOut(Message, tag=38):
+    """The session ends: replaced, kicked, disabled, too-slow, stopping. Only "stopping" is worth coming back after."""
+
+    reason: Label
+    message: str
+
+
+FromClient = (
+    Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
+    | OpenSplice | SignOut | Ping | Pong
+)  # fmt: skip
+FromServer = (
+    Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
+)
+
+_encoder = msgspec.msgpack.Encoder()
+encode: Callable[[Message], bytes] = _encoder.encode
+"""The body of a frame that carries this message."""
+
+_client_decoder: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_server_decoder: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(FromServer)
+
+
+def decode_from_client(body: bytes) -> FromClient:
+    """The message in a frame that a client sent.
+
+    :raises BadMessage: it is none: unknown type, wrong types, trailing bytes, nested too deep.
+    """
+    try:
+        return _client_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        raise BadMessage(f"A frame could not be read as a message: {error}") from None
+
+
+def decode_from_server(body: bytes) -> FromServer:
+    """The message in a frame that a server sent.
+
+    :raises BadMessage: as for `decode_from_client`.
+    """
+    try:
+        return _server_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        raise BadMessage(f"A frame could not be read as a message: {error}") from None
+
+
+def encode_all(messages: Sequence[Message]) -> list[bytes]:
+    """The bodies of several frames."""
+    return [encode(message) for message in messages]

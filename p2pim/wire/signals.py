@@ -1,0 +1,214 @@
+"""Device to device: what envelopes and channel control frames carry.
+
+The same signals go by either route, so neither side needs to know which way one came. Each is a MessagePack array
+``[tag, field, ...]``, checked while it is read, like `p2pim.wire.messages`.
+
+Conversations: `ChatMessage`, `Receipt`, `Typing`. Negotiation of channels: `Offer`, `Answer`, `Decline`. On a channel
+alone: `Prove`, `Nominate`, `ChannelPing`, `ChannelPong`, `Bye`. Transfers: `FileOffer`, `FileAnswer`, `RangeRequest`,
+`FileState`; the bytes of a range are bulk, not signals (see `p2pim.wire.channel`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from p2pim.errors import BadMessage
+
+MessageId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""A UUIDv7 made by the sender."""
+TransferId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+NegotiationId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Secret = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Fingerprint = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""SHA-256 of a certificate in DER."""
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""BLAKE3, 256 bits."""
+Text = Annotated[str, Meta(max_length=64 * 1024)]
+Reason = Annotated[str, Meta(max_length=300)]
+Offset = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class Signal(Struct, frozen=True, array_like=True, gc=False):
+    """Base of all signals."""
+
+
+# --- conversations
+
+
+class ChatMessage(Signal, tag=1):
+    """One message. ``seq`` counts this device's messages to this user from 1, so that order can be restored."""
+
+    id: MessageId
+    seq: Annotated[int, Meta(ge=1, le=2**62)]
+    text: Text
+    sent_at: int
+    """Milliseconds since 1970, by the sender's clock."""
+
+
+class Receipt(Signal, tag=2):
+    """``state`` ("delivered": stored by this device; "read": seen by a person) of the messages ``ids``."""
+
+    ids: Annotated[list[MessageId], Meta(max_length=256)]
+    state: Annotated[str, Meta(max_length=16)]
+
+
+class Typing(Signal, tag=3):
+    """The person at this device is writing."""
+
+
+# --- negotiation of a channel
+
+
+class Candidate(Struct, frozen=True, array_like=True, gc=False):
+    """An address where a side may be reached: ``kind`` "host", "reflexive" or "mapped"; ``transport`` "tcp" or "udp"."""
+
+    kind: Annotated[str, Meta(max_length=16)]
+    transport: Annotated[str, Meta(max_length=8)]
+    host: Annotated[str, Meta(max_length=46)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    priority: int = 0
+
+
+CandidateList = Annotated[list[Candidate], Meta(max_length=64)]
+
+
+class Offer(Signal, tag=10):
+    """Let us make a channel. When two offers cross, the one with the greater ``tie_breaker`` stands."""
+
+    negotiation: NegotiationId
+    tie_breaker: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    fingerprint: Fingerprint
+    secret: Secret
+    candidates: CandidateList
+    modes: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=8)]
+    """What the offerer would take: any of "tcp", "udp", "relay"."""
+    ticket: Annotated[bytes, Meta(max_length=64)] = b""
+    """The answerer's ticket when a "relay" is offered."""
+
+
+class Answer(Signal, tag=11):
+    """Yes, and this is my half."""
+
+    negotiation: NegotiationId
+    fingerprint: Fingerprint
+    secret: Secret
+    candidates: CandidateList
+    modes: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=8)]
+
+
+class Decline(Signal, tag=12):
+    """No channel, or not this one."""
+
+    negotiation: NegotiationId
+    reason: Reason
+
+
+# --- on a channel alone
+
+
+class Prove(Signal, tag=20):
+    """First frame of each side: ``mac`` over the TLS session shows that the sender knows the negotiation's secrets."""
+
+    negotiation: NegotiationId
+    mac: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class Nominate(Signal, tag=21):
+    """The offerer picks this one; every other connection of the negotiation is closed."""
+
+
+class ChannelPing(Signal, tag=22):
+    nonce: int
+
+
+class ChannelPong(Signal, tag=23):
+    nonce: int
+
+
+class Bye(Signal, tag=24):
+    """This channel is being closed on purpose; ``reason`` goes to the other side's log."""
+
+    reason: Reason
+
+
+# --- transfers
+
+
+class FileOffer(Signal, tag=30):
+    """A file or folder is there to be pulled. Sent again after every reconnect until it is answered.
+
+    A folder is its manifest and then the bytes of its files, one after another in the manifest's order: to the transfer
+    both are one stream of ``manifest_size + size`` bytes. A single file has no manifest.
+    """
+
+    transfer: TransferId
+    name: Annotated[str, Meta(max_length=1024)]
+    size: Offset
+    files: Annotated[int, Meta(ge=0, le=10_000_000)]
+    manifest_size: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    modified_ns: int = 0
+    comment: Annotated[str, Meta(max_length=2000)] = ""
+    folder: bool = False
+
+
+class FileAnswer(Signal, tag=31):
+    """``accepted`` or not. Refusals carry a ``reason`` as in the `disrupted` event."""
+
+    transfer: TransferId
+    accepted: bool
+    reason: Reason = ""
+
+
+class RangeRequest(Signal, tag=32):
+    """Send bytes [``offset``, ``offset + length``) of the transfer's stream as bulk on ``stream``.
+
+    ``digest`` is set on the first request after a break: the BLAKE3 of all bytes before ``offset`` as the receiver has
+    them. The sender goes on only when its own bytes give the same, which is what decides that the content is the same.
+    """
+
+    transfer: TransferId
+    stream: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    offset: Offset
+    length: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)]
+    digest: Digest | None = None
+
+
+class FileState(Signal, tag=33):
+    """A change that one side tells the other.
+
+    ``state``: "paused", "resumed", "cancelled", "failed" (``reason`` says why), "completed" (``digest`` is the whole),
+    "restart" (the sender's answer to a digest that differs: begin again at 0) or "unknown" (no such transfer here).
+    """
+
+    transfer: TransferId
+    state: Annotated[str, Meta(max_length=16)]
+    reason: Reason = ""
+    digest: Digest | None = None
+
+
+AnySignal = (
+    ChatMessage | Receipt | Typing | Offer | Answer | Decline | Prove | Nominate | ChannelPing | ChannelPong | Bye
+    | FileOffer | FileAnswer | RangeRequest | FileState
+)  # fmt: skip
+
+NEGOTIATION: Final = (Offer, Answer, Decline)
+TRANSFER: Final = (FileOffer, FileAnswer, RangeRequest, FileState)
+CHANNEL_ONLY: Final = (Prove, Nominate, ChannelPing, ChannelPong, Bye)
+
+encode_signal: Callable[[Signal], bytes] = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[AnySignal] = msgspec.msgpack.Decoder(AnySignal)
+
+
+def decode_signal(body: bytes) -> AnySignal:
+    """The signal in an envelope's payload or a control frame.
+
+    :raises BadMessage: it is none.
+    """
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        raise BadMessage(f"A signal could not be read: {error}") from None
