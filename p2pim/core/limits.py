@@ -18,7 +18,7 @@ CLIENT_FRAME: Final = 128 * KIB
 SERVER_FRAME: Final = 2 * MIB
 """The longest frame a client takes: a Welcome with `CONTACTS` contacts of several devices each."""
 UNAUTHENTICATED_FRAME: Final = 4 * KIB
-"""Before the sign-in only Hello, SignIn and Register come, and none is longer: strangers get no 128 KiB buffers."""
+"""Before the sign-in only Hello, SignIn and Register come, none of them longer: strangers get no large buffers."""
 CONTROL_FRAME: Final = 128 * KIB
 """The longest control frame on a channel."""
 BULK_CHUNK: Final = 64 * KIB

@@ -104,7 +104,8 @@ class Database:
 
     def read(self, work: Work[T]) -> Deferred[T]:
         """What ``work`` returns, run on a reader's connection in another thread."""
-        return self._readers.runWithConnection(work)
+        done: Deferred[T] = self._readers.runWithConnection(work)
+        return done
 
     def write(self, work: Work[T]) -> Deferred[T]:
         """What ``work`` returns, once it is committed.

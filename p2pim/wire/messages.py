@@ -52,14 +52,14 @@ class Message(Struct, frozen=True, array_like=True, gc=False):
 # --- client to server
 
 
-class Hello(Message, tag=1):
+class Hello(Message, frozen=True, tag=1):
     """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
 
     version: int
     software: Label = ""
 
 
-class SignIn(Message, tag=2):
+class SignIn(Message, frozen=True, tag=2):
     """Sign in by ``password``, or by the ``token`` that an earlier `Welcome` gave this device."""
 
     name: Name
@@ -70,7 +70,7 @@ class SignIn(Message, tag=2):
     status: Label = "online"
 
 
-class Register(Message, tag=3):
+class Register(Message, frozen=True, tag=3):
     """Make the account ``name`` and sign this device in."""
 
     name: Name
@@ -80,7 +80,7 @@ class Register(Message, tag=3):
     invite: Label = ""
 
 
-class Send(Message, tag=4):
+class Send(Message, frozen=True, tag=4):
     """An envelope for the device ``device`` of the user ``to``; ``id`` comes back only in a `Failed`."""
 
     id: RequestId
@@ -90,27 +90,27 @@ class Send(Message, tag=4):
     payload: Payload
 
 
-class SetStatus(Message, tag=5):
+class SetStatus(Message, frozen=True, tag=5):
     """My presence from now on: online, away, busy or invisible."""
 
     status: Label
 
 
-class AddContact(Message, tag=6):
+class AddContact(Message, frozen=True, tag=6):
     """Put ``user`` on my contact list; answered by `Found` with their presence."""
 
     id: RequestId
     user: Name
 
 
-class RemoveContact(Message, tag=7):
+class RemoveContact(Message, frozen=True, tag=7):
     """Take ``user`` off my contact list."""
 
     id: RequestId
     user: Name
 
 
-class BlockUser(Message, tag=8):
+class BlockUser(Message, frozen=True, tag=8):
     """``blocked``: ``user`` reaches me no more; not ``blocked``: they may again."""
 
     id: RequestId
@@ -118,20 +118,20 @@ class BlockUser(Message, tag=8):
     blocked: bool
 
 
-class LookUp(Message, tag=9):
+class LookUp(Message, frozen=True, tag=9):
     """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist."""
 
     id: RequestId
     users: Annotated[list[Name], Meta(max_length=64)]
 
 
-class WhoIsOnline(Message, tag=10):
+class WhoIsOnline(Message, frozen=True, tag=10):
     """Everyone online whom I may see, with addresses; answered by `Found`."""
 
     id: RequestId
 
 
-class OpenSplice(Message, tag=11):
+class OpenSplice(Message, frozen=True, tag=11):
     """Two tickets for a relayed channel between me and ``device`` of ``user``; answered by `SpliceTickets`."""
 
     id: RequestId
@@ -139,7 +139,7 @@ class OpenSplice(Message, tag=11):
     device: DeviceId
 
 
-class SignOut(Message, tag=12):
+class SignOut(Message, frozen=True, tag=12):
     """I am leaving; with ``forget`` the device's token ends too."""
 
     forget: bool = False
@@ -148,20 +148,20 @@ class SignOut(Message, tag=12):
 # --- both ways
 
 
-class Ping(Message, tag=20):
+class Ping(Message, frozen=True, tag=20):
     """A heartbeat, or a measurement; answered at once by a `Pong` with the same ``nonce``."""
 
     nonce: int = 0
 
 
-class Pong(Message, tag=21):
+class Pong(Message, frozen=True, tag=21):
     nonce: int = 0
 
 
 # --- server to client
 
 
-class Device(Message):
+class Device(Message, frozen=True):
     """One signed-in device of a user, as others may see it."""
 
     id: DeviceId
@@ -172,7 +172,7 @@ class Device(Message):
     """When it signed in, in seconds since 1970."""
 
 
-class Person(Message):
+class Person(Message, frozen=True):
     """A user and what may be known of their presence: ``status`` is online, away, busy or offline."""
 
     user: Name
@@ -182,7 +182,7 @@ class Person(Message):
     """"contact", "blocked", or empty: how the asker lists this user."""
 
 
-class Limits(Message):
+class Limits(Message, frozen=True):
     """What the server allows this client."""
 
     frame: int
@@ -190,7 +190,7 @@ class Limits(Message):
     contacts: int
 
 
-class Welcome(Message, tag=30):
+class Welcome(Message, frozen=True, tag=30):
     """Signed in. ``address`` is mine as the server sees it, ``token`` signs this device in next time."""
 
     session: bytes
@@ -207,7 +207,7 @@ class Welcome(Message, tag=30):
     software: Label = ""
 
 
-class Refused(Message, tag=31):
+class Refused(Message, frozen=True, tag=31):
     """No sign-in; ``code`` and ``message`` as in `p2pim.errors`. The server closes after it."""
 
     code: Label
@@ -215,13 +215,13 @@ class Refused(Message, tag=31):
     retry_after: float = 0.0
 
 
-class Done(Message, tag=32):
+class Done(Message, frozen=True, tag=32):
     """The request ``id`` is done."""
 
     id: RequestId
 
 
-class Failed(Message, tag=33):
+class Failed(Message, frozen=True, tag=33):
     """The request or envelope ``id`` was not carried out."""
 
     id: RequestId
@@ -230,14 +230,14 @@ class Failed(Message, tag=33):
     retry_after: float = 0.0
 
 
-class Found(Message, tag=34):
+class Found(Message, frozen=True, tag=34):
     """The answer to `LookUp`, `WhoIsOnline` and `AddContact`."""
 
     id: RequestId
     people: list[Person]
 
 
-class SpliceTickets(Message, tag=35):
+class SpliceTickets(Message, frozen=True, tag=35):
     """``mine`` joins me to whoever shows ``theirs``; each is good once, for ``seconds``."""
 
     id: RequestId
@@ -246,7 +246,7 @@ class SpliceTickets(Message, tag=35):
     seconds: float
 
 
-class Incoming(Message, tag=36):
+class Incoming(Message, frozen=True, tag=36):
     """An envelope from ``device`` of ``sender``."""
 
     sender: Name
@@ -255,13 +255,13 @@ class Incoming(Message, tag=36):
     payload: Payload
 
 
-class PresenceChanged(Message, tag=37):
+class PresenceChanged(Message, frozen=True, tag=37):
     """Someone I may see came, went, or changed."""
 
     person: Person
 
 
-class SignedOut(Message, tag=38):
+class SignedOut(Message, frozen=True, tag=38):
     """The session ends: replaced, kicked, disabled, too-slow, stopping. Only "stopping" is worth coming back after."""
 
     reason: Label

@@ -39,7 +39,7 @@ class Signal(Struct, frozen=True, array_like=True, gc=False):
 # --- conversations
 
 
-class ChatMessage(Signal, tag=1):
+class ChatMessage(Signal, frozen=True, tag=1):
     """One message. ``seq`` counts this device's messages to this user from 1, so that order can be restored."""
 
     id: MessageId
@@ -49,14 +49,14 @@ class ChatMessage(Signal, tag=1):
     """Milliseconds since 1970, by the sender's clock."""
 
 
-class Receipt(Signal, tag=2):
+class Receipt(Signal, frozen=True, tag=2):
     """``state`` ("delivered": stored by this device; "read": seen by a person) of the messages ``ids``."""
 
     ids: Annotated[list[MessageId], Meta(max_length=256)]
     state: Annotated[str, Meta(max_length=16)]
 
 
-class Typing(Signal, tag=3):
+class Typing(Signal, frozen=True, tag=3):
     """The person at this device is writing."""
 
 
@@ -76,7 +76,7 @@ class Candidate(Struct, frozen=True, array_like=True, gc=False):
 CandidateList = Annotated[list[Candidate], Meta(max_length=64)]
 
 
-class Offer(Signal, tag=10):
+class Offer(Signal, frozen=True, tag=10):
     """Let us make a channel. When two offers cross, the one with the greater ``tie_breaker`` stands."""
 
     negotiation: NegotiationId
@@ -90,7 +90,7 @@ class Offer(Signal, tag=10):
     """The answerer's ticket when a "relay" is offered."""
 
 
-class Answer(Signal, tag=11):
+class Answer(Signal, frozen=True, tag=11):
     """Yes, and this is my half."""
 
     negotiation: NegotiationId
@@ -100,7 +100,7 @@ class Answer(Signal, tag=11):
     modes: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=8)]
 
 
-class Decline(Signal, tag=12):
+class Decline(Signal, frozen=True, tag=12):
     """No channel, or not this one."""
 
     negotiation: NegotiationId
@@ -110,26 +110,26 @@ class Decline(Signal, tag=12):
 # --- on a channel alone
 
 
-class Prove(Signal, tag=20):
+class Prove(Signal, frozen=True, tag=20):
     """First frame of each side: ``mac`` over the TLS session shows that the sender knows the negotiation's secrets."""
 
     negotiation: NegotiationId
     mac: Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
-class Nominate(Signal, tag=21):
+class Nominate(Signal, frozen=True, tag=21):
     """The offerer picks this one; every other connection of the negotiation is closed."""
 
 
-class ChannelPing(Signal, tag=22):
+class ChannelPing(Signal, frozen=True, tag=22):
     nonce: int
 
 
-class ChannelPong(Signal, tag=23):
+class ChannelPong(Signal, frozen=True, tag=23):
     nonce: int
 
 
-class Bye(Signal, tag=24):
+class Bye(Signal, frozen=True, tag=24):
     """This channel is being closed on purpose; ``reason`` goes to the other side's log."""
 
     reason: Reason
@@ -138,7 +138,7 @@ class Bye(Signal, tag=24):
 # --- transfers
 
 
-class FileOffer(Signal, tag=30):
+class FileOffer(Signal, frozen=True, tag=30):
     """A file or folder is there to be pulled. Sent again after every reconnect until it is answered.
 
     A folder is its manifest and then the bytes of its files, one after another in the manifest's order: to the transfer
@@ -155,7 +155,7 @@ class FileOffer(Signal, tag=30):
     folder: bool = False
 
 
-class FileAnswer(Signal, tag=31):
+class FileAnswer(Signal, frozen=True, tag=31):
     """``accepted`` or not. Refusals carry a ``reason`` as in the `disrupted` event."""
 
     transfer: TransferId
@@ -163,7 +163,7 @@ class FileAnswer(Signal, tag=31):
     reason: Reason = ""
 
 
-class RangeRequest(Signal, tag=32):
+class RangeRequest(Signal, frozen=True, tag=32):
     """Send bytes [``offset``, ``offset + length``) of the transfer's stream as bulk on ``stream``.
 
     ``digest`` is set on the first request after a break: the BLAKE3 of all bytes before ``offset`` as the receiver has
@@ -177,7 +177,7 @@ class RangeRequest(Signal, tag=32):
     digest: Digest | None = None
 
 
-class FileState(Signal, tag=33):
+class FileState(Signal, frozen=True, tag=33):
     """A change that one side tells the other.
 
     ``state``: "paused", "resumed", "cancelled", "failed" (``reason`` says why), "completed" (``digest`` is the whole),

@@ -1,0 +1,199 @@
+"""What happens to a peer, one frozen value per event; the names and keys of ``p2pim --json up``.
+
+`Peer.subscribe` hands these to applications. `as_json` gives the documented form: ``event``, ``at`` (RFC 3339, UTC,
+milliseconds) and the fields, with field names as in ``docs/cli.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Base of all events. ``at`` is in seconds since 1970."""
+
+    at: float
+    event: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedIn(Event):
+    """The session stands. ``address`` is mine as the server sees it."""
+
+    event: ClassVar[str] = "signed-in"
+    user: str
+    device: str
+    server: str
+    address: str
+    p2p_server: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionInterrupted(Event):
+    """The connection to the server ended; `Reconnecting` follows."""
+
+    event: ClassVar[str] = "interrupted"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconnecting(Event):
+    """Another attempt begins."""
+
+    event: ClassVar[str] = "reconnecting"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOut(Event):
+    """Final: ``reason`` is "replaced", "refused", "kicked" or "logout"; there will be no attempt to come back."""
+
+    event: ClassVar[str] = "signed-out"
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresenceChanged(Event):
+    """A contact came, went or changed: ``status`` is "online", "away", "busy" or "offline"."""
+
+    event: ClassVar[str] = "presence"
+    user: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typing(Event):
+    """A user is writing to me."""
+
+    event: ClassVar[str] = "typing"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageReceived(Event):
+    """A message for me, stored and shown once. ``route`` is "tcp", "udp", "relay" or "mailbox"."""
+
+    event: ClassVar[str] = "message"
+    id: str
+    user: str
+    text: str
+    route: str
+    address: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptReceived(Event):
+    """A message of mine reached ``state``: "stored", "delivered" or "read"."""
+
+    event: ClassVar[str] = "receipt"
+    id: str
+    user: str
+    state: str
+    route: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelOpened(Event):
+    """A channel to a device of ``user`` stands."""
+
+    event: ClassVar[str] = "channel-opened"
+    user: str
+    device: str
+    kind: str
+    address: str
+    local_address: str
+    same_lan: bool
+    rtt_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelClosed(Event):
+    """A channel ended."""
+
+    event: ClassVar[str] = "channel-closed"
+    user: str
+    device: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectFailed(Event):
+    """No direct channel could be made; ``reasons`` are {"rung", "reason"} pairs in the order of the ladder."""
+
+    event: ClassVar[str] = "connect-failed"
+    user: str
+    reasons: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOffered(Event):
+    """A file or folder is offered, to me (``direction`` "in") or by me ("out"). Sizes in bytes."""
+
+    event: ClassVar[str] = "offer"
+    transfer: str
+    user: str
+    name: str
+    size: int
+    files: int
+    comment: str
+    direction: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferProgress(Event):
+    """At most four a second per transfer. ``rate`` in bytes per second."""
+
+    event: ClassVar[str] = "progress"
+    transfer: str
+    bytes: int
+    total: int
+    rate: float
+    route: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferCompleted(Event):
+    """All of it arrived and was verified. ``blake3`` in hexadecimal; for a folder, of its stream."""
+
+    event: ClassVar[str] = "completed"
+    transfer: str
+    name: str
+    path: str
+    bytes: int
+    seconds: float
+    route: str
+    blake3: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferDisrupted(Event):
+    """The transfer ended without success; ``reason`` as in ``docs/cli.md``, ``message`` says more."""
+
+    event: ClassVar[str] = "disrupted"
+    transfer: str
+    reason: str
+    bytes: int
+    message: str = ""
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The documented form of an event."""
+    result: dict[str, Any] = {"event": event.event, "at": rfc3339(event.at)}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name != "at" and not (field.name == "group" and value is None):
+            result[field.name] = value
+    return result
