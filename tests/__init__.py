@@ -1,0 +1,1 @@
+"""The tests of p2pim; the folders mirror the package."""
