@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -12,7 +13,7 @@ from p2pim.errors import DatabaseDown, SchemaTooNew, StorageError
 from p2pim.storage.database import Database, prepare_file
 
 
-def insert(name: str) -> "object":
+def insert(name: str) -> Callable[[sqlite3.Connection], None]:
     def work(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO thing VALUES (?)", (name,))
 
