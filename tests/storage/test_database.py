@@ -25,7 +25,7 @@ class DatabaseTests(TestCase):
         self.path = Path(self.mktemp())
 
     async def opened(self) -> Database:
-        database = Database(reactor, self.path, "peer")  # type: ignore[arg-type]
+        database = Database(reactor, self.path, "peer")
         self.addCleanup(lambda: database.close())
         await database.write(lambda c: c.execute("CREATE TABLE thing (name TEXT PRIMARY KEY)") and None)
         return database
