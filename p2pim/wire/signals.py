@@ -47,6 +47,8 @@ class ChatMessage(Signal, frozen=True, tag=1):
     text: Text
     sent_at: int
     """Milliseconds since 1970, by the sender's clock."""
+    oldest: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    """The least ``seq`` that the sender still waits to see confirmed: nothing before it need be waited for."""
 
 
 class Receipt(Signal, frozen=True, tag=2):

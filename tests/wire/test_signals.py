@@ -42,8 +42,8 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual({type(x) for x in SIGNALS}, set(get_args(s.AnySignal)))
 
     def test_the_bytes_of_a_chat_message_are_these(self) -> None:
-        """Golden bytes: tag, id, sequence, text, time."""
-        golden = b"\x95\x01\xc4\x10" + ID + b"\x01\xa5hello\xcf\x00\x00\x01\x8b\xcf\xe5\x68\x00"
+        """Golden bytes: tag, id, sequence, text, time, oldest unconfirmed."""
+        golden = b"\x96\x01\xc4\x10" + ID + b"\x01\xa5hello\xcf\x00\x00\x01\x8b\xcf\xe5\x68\x00\x00"
         self.assertEqual(s.encode_signal(SIGNALS[0]), golden)
 
     def test_lists_beyond_their_bounds_are_refused(self) -> None:
