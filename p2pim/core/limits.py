@@ -117,6 +117,35 @@ REORDER_MESSAGES: Final = 64
 """Messages held per sending device until an earlier one arrives, and for `REORDER_WAIT` at most."""
 REORDER_WAIT: Final = 3.0
 
+BUSY_WAIT: Final = 1.0
+"""When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
+ARRIVALS: Final = 4_096
+"""Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
+LOOK_UP_EVERY: Final = 30.0
+"""Between questions for the presence of people who are no contacts and for whom messages wait."""
+LOOK_UPS_AT_ONCE: Final = 16
+"""Users asked for in one such round."""
+HISTORY_PAGE: Final = 1_000
+"""Messages in one answer about the history."""
+
+# --- a person's agent
+
+CONTROL_LINE: Final = 1 * MIB
+"""The longest request or answer on the agent's control socket: a message in JSON, every character escaped."""
+CONTROL_CLIENTS: Final = 64
+"""Programs on the control socket at once."""
+CONTROL_CALLS: Final = 64
+"""Requests under way per program."""
+CONTROL_BACKLOG: Final = 8 * MIB
+"""Bytes waiting for a program that does not read its events; then it is disconnected."""
+JOURNAL_FILE: Final = 1 * MIB
+"""The readable log is renamed aside at this size, and `JOURNAL_FILES` old ones are kept."""
+JOURNAL_FILES: Final = 2
+JOURNAL_LINES: Final = 10_000
+"""Lines shown at once."""
+PEOPLE: Final = 4_096
+"""People whose presence is remembered; contacts are never forgotten."""
+
 # --- transfers
 
 PIECE: Final = 1 * MIB
@@ -136,3 +165,41 @@ FREE_SPACE_KEPT: Final = 64 * MIB
 RECONNECT_FIRST: Final = 0.5
 """The first wait after a lost connection, with jitter; doubles up to `RECONNECT_MAX`."""
 RECONNECT_MAX: Final = 30.0
+
+# --- the server's own tables and turns
+
+DEVICES: Final = 32
+"""Devices that hold a token of one account; the one unused for longest is signed out for a new one."""
+REGISTRATIONS_PER_ADDRESS: Final = 20.0
+"""Accounts that one address (loopback excepted) makes at once; each costs a password hash. Then one every
+`REGISTRATION_INTERVAL`."""
+REGISTRATION_INTERVAL: Final = 60.0
+SIGN_IN_FORGET: Final = 3_600.0
+"""Failures older than this no longer count."""
+INVITE_LIFETIME: Final = 7 * 86_400.0
+"""An invitation that nobody used ends by itself."""
+READ_PAUSE: Final = 256 * KIB
+"""Output waiting for a client beyond which the server stops reading from it: it cannot make the server hoard answers."""
+CLOSE_WAIT: Final = 5.0
+"""A connection that the server closes has this long to take leave; then it is cut."""
+STOP_WAIT: Final = 2.0
+"""At a shutdown all connections together have this long to take leave."""
+SWEEP: Final = 1.0
+"""Between two looks at silence, handshakes, tickets and splices; so exact are those times."""
+COUNTER_FLUSH: Final = 1.0
+"""Between commits of the message counters; a server killed in between forgets as much."""
+PRESENCE_DELAY: Final = 0.02
+"""Changes of presence are collected for so long before anybody is told."""
+PRESENCE_INTERVAL: Final = 1.0
+"""One user's presence is told at most this often: flapping costs the contacts one message a second."""
+KNOWN_NAMES: Final = 10_000
+"""Names of users away whose existence is remembered, so that envelopes to them cost no query each."""
+TOKEN_TOUCH: Final = 86_400.0
+"""The use of a token is written down at most this often, so that most sign-ins write nothing."""
+ADMIN_LINE: Final = 64 * KIB
+"""The longest request on the operator's socket."""
+ADMIN_CONNECTIONS: Final = 16
+COMPLAINTS_PER_SECOND: Final = 20.0
+"""Log lines about misbehaving strangers; the rest are counted and summed up, so that nobody fills the disk."""
+BACKLOG: Final = 1_024
+"""Connections that the kernel holds until they are accepted; a restart brings everybody back at once."""
