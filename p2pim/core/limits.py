@@ -121,6 +121,8 @@ BUSY_WAIT: Final = 1.0
 """When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
 ARRIVALS: Final = 4_096
 """Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
+UNSTORED: Final = 4_096
+"""Messages received and not yet committed; further ones are not confirmed, and so come again."""
 LOOK_UP_EVERY: Final = 30.0
 """Between questions for the presence of people who are no contacts and for whom messages wait."""
 LOOK_UPS_AT_ONCE: Final = 16
