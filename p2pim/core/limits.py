@@ -104,6 +104,21 @@ LAN_CONNECTS_AT_ONCE: Final = 8
 CHANNELS_INCOMING_UNPROVED: Final = 64
 """Incoming connections on a peer's listener that have not proved themselves yet."""
 
+CHANNEL_PING: Final = 10.0
+"""A ping over a channel that somebody waits for is given up after this."""
+CHANNEL_PINGS: Final = 64
+"""Pings of one channel that wait for an answer."""
+CHANNEL_CLOSING: Final = 2.0
+"""How long a closed channel may take to end politely before its connection is cut."""
+OFFLINE_PROBE: Final = 3.0
+"""A channel to someone whom the server calls offline has this long to show that it lives."""
+CHANNELS: Final = 1_000
+"""Channels at once: each costs a connection and its buffers."""
+USED_RECENTLY: Final = 300.0
+"""A direct channel to someone is tried again and again for so long after the last word between us."""
+USERS_IN_USE: Final = 256
+"""Users for whom that is remembered."""
+
 # --- delivery
 
 OUTBOX: Final = 10_000
@@ -241,3 +256,9 @@ COMPLAINTS_PER_SECOND: Final = 20.0
 """Log lines about misbehaving strangers; the rest are counted and summed up, so that nobody fills the disk."""
 BACKLOG: Final = 1_024
 """Connections that the kernel holds until they are accepted; a restart brings everybody back at once."""
+REQUEST_TIME: Final = 15.0
+"""A request that the server has not answered after this has failed."""
+REQUESTS_WAITING: Final = 1_024
+"""Requests of one client that wait for an answer."""
+ENVELOPES_REMEMBERED: Final = 4_096
+"""Envelopes whose sender is still told if the server could not forward them; the oldest are forgotten first."""
