@@ -2,12 +2,13 @@
 
 TLS 1.2 with forward secrecy and authenticated ciphers, and 1.3. Sessions are resumed by tickets, which spares a client
 that comes back the certificate and the server most of a handshake; that needs a session id context, which Twisted's own
-options leave out. The context is replaced as a whole when the certificate is reloaded; connections that exist keep theirs.
+options leave out. The context is replaced as a whole when the certificate is reloaded; connections that exist keep
+theirs.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory, IReactorTime
@@ -62,7 +63,7 @@ def _split_chain(pem: bytes) -> list[crypto.X509]:
     return [crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in parts]
 
 
-def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> object:
+def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes | Any:
     return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
@@ -103,3 +104,9 @@ class ServerTlsFactory(TLSMemoryBIOFactory):
 
     def __init__(self, tls: ServerTls, wrapped: IProtocolFactory, clock: IReactorTime) -> None:
         super().__init__(tls, False, wrapped, clock)
+
+    def wrap(self, protocol: Protocol) -> TLSMemoryBIOProtocol:
+        """``protocol`` inside TLS, yet to be connected."""
+        make: Any = self.protocol
+        wrapped: TLSMemoryBIOProtocol = make(self, protocol)
+        return wrapped

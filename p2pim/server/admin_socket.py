@@ -1,9 +1,11 @@
-"""The operator's socket in the data folder: requests to a running server. Whoever may open the folder is the operator."""
+"""The operator's socket in the data folder: requests to a running server.
+
+Whoever may open the folder is the operator.
+"""
 
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -49,9 +51,9 @@ class AdminDesk:
     async def _in_database(self, method: str, params: Params) -> Json:
         now = self._house.wall()
         if method in operations.WRITES:
-            return await self._house.store.write(partial(operations.WRITES[method], params=params, now=now))
+            return await self._house.store.write(lambda db: operations.WRITES[method](db, params, now))
         if method in self._reads:
-            return await self._house.store.read(partial(self._reads[method], params=params, now=now))
+            return await self._house.store.read(lambda db: self._reads[method](db, params, now))
         raise Usage(f"There is no command {method!r}, or not while the server runs.")
 
     def _in_memory(self, method: str, params: Params, result: Json) -> None:
@@ -141,7 +143,7 @@ class AdminProtocol(LineOnlyReceiver):
 
     def _answer(self, answer: Json) -> None:
         if self.transport is not None and self.connected:
-            self.sendLine(json.dumps(answer).encode())
+            self.transport.write(json.dumps(answer).encode() + b"\n")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._gone(self)

@@ -1,12 +1,12 @@
 """One client's connection, from its first frame to its last.
 
-What a frame may be depends on where the connection stands: ``hello`` → ``introduction`` → ``signing in`` → ``signed in`` →
-``closing``. Each stand is a method that takes the next message, and the current one is `_stand`. Whatever has no place
-there ends the connection with its reason.
+What a frame may be depends on where the connection stands: ``hello`` → ``introduction`` → ``signing in`` →
+``signed in`` → ``closing``. Each stand is a method that takes the next message, and the current one is `_stand`.
+Whatever has no place there ends the connection with its reason.
 
-Output: frames are collected and written when the turn ends (`p2pim.net.stream`). While the transport says that the client does not
-read, they stay here, where `output_bytes` tells others how much waits; when that is too much nothing is read from this client
-either, and when it lasts too long the connection is cut.
+Output: frames are collected and written when the turn ends (`p2pim.net.stream`). While the transport says that the
+client does not read, they stay here, where `output_bytes` tells others how much waits; when that is too much nothing is
+read from this client either, and when it lasts too long the connection is cut.
 """
 
 from __future__ import annotations
@@ -73,10 +73,23 @@ class IHouse(Protocol):
     """What a connection needs of the server behind it."""
 
     clock: IReactorTime
-    flusher: Flusher
-    forward: Callable[[Session, Send], None]
-    request: Callable[[Session, Message], None]
     settings: ServerSettings
+
+    @property
+    def flusher(self) -> Flusher:
+        """Writes what was collected."""
+
+    @property
+    def forward(self) -> Callable[[Session, Send], None]:
+        """Passes an envelope on."""
+
+    @property
+    def request(self) -> Callable[[Session, Message], None]:
+        """Carries out any other request."""
+
+    @property
+    def complain(self) -> Callable[[str, str], None]:
+        """Logs that a host was refused, and why."""
 
     def enter(self, message: SignIn | Register, origin: Origin) -> Deferred[Admitted]:
         """Sign in or register."""
@@ -92,9 +105,6 @@ class IHouse(Protocol):
 
     def closed(self, connection: ServerConnection) -> None:
         """It is gone."""
-
-    def complain(self, host: str, reason: str) -> None:
-        """Log a refusal."""
 
 
 @implementer(IPushProducer)
@@ -239,8 +249,10 @@ class ServerConnection(FramedProtocol):
 
     def _not_welcome(self, failure: Failure) -> None:
         self._entering = None
-        failure.trap(P2pimError)
-        self._refuse(failure.value)
+        if isinstance(failure.value, P2pimError):
+            self._refuse(failure.value)
+        else:
+            failure.raiseException()
 
     def _broken(self, failure: Failure) -> None:
         self._entering = None

@@ -1,6 +1,7 @@
-"""What an operator can do to accounts and the database: functions of a connection, for a running server and a stopped one.
+"""What an operator can do to accounts and the database.
 
-Each takes the connection, the request's parameters and the time, and gives a JSON object.
+Functions of a connection, for a running server and a stopped one. Each
+takes the connection, the request's parameters and the time, and gives a JSON object.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Hashing passwords without stopping the server: argon2id in two threads of its own.
 
-A hash takes 19 MiB and some 20 ms on purpose. Twisted's own pool of ten threads would take ten times that memory and keep
-the database waiting; two threads bound both, and `PASSWORD_QUEUE` bounds who waits.
+A hash takes 19 MiB and some 20 ms on purpose. Twisted's own pool of ten threads would take ten times that memory and
+keep the database waiting; two threads bound both, and `PASSWORD_QUEUE` bounds who waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -100,7 +100,7 @@ class Passwords:
 class PasswordThreads:
     """The threads themselves; start them with the service and stop them with it."""
 
-    def __init__(self, reactor: object) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=THREADS, name="passwords")
 

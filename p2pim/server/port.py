@@ -19,8 +19,8 @@ from p2pim.server.gate import Admission, Gate
 class TurnFlusher(Flusher):
     """Writes when all that was ready to be read in one turn has been handled.
 
-    Under load many senders speak in one turn, and a recipient gets what they all said in one write, and one TLS record. The
-    turn ends before the process sleeps, so nobody waits for it.
+    Under load many senders speak in one turn, and a recipient gets what they all said in one write, and one TLS record.
+    The turn ends before the process sleeps, so nobody waits for it.
     """
 
     def begin(self) -> None:
@@ -85,7 +85,7 @@ class PortFactory(Factory):
 
         def tls() -> Protocol:
             decided()
-            return self._tls.protocol(self._tls, ServerConnection(self._house, admission))
+            return self._tls.wrap(ServerConnection(self._house, admission))
 
         def splice(ticket: bytes) -> Protocol | None:
             end = self._take_ticket(ticket, admission)

@@ -14,7 +14,7 @@ class Announcer:
     """Presence as others see it, and the news of it.
 
     A change is told `PRESENCE_DELAY` later, with whatever has changed until then, and at most every
-    `PRESENCE_INTERVAL` for one user. What is told is the state of that moment, so that the last news is always the truth.
+    `PRESENCE_INTERVAL` for one user. What is told is the state of that moment, so that the last news is the truth.
     """
 
     def __init__(self, clock: IReactorTime, directory: Directory, graph: PresenceGraph) -> None:

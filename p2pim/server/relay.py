@@ -1,8 +1,8 @@
 """Envelopes from one device to another: the server's hot path.
 
-A message costs a lookup of the recipient's session, two additions, and one encoding; its bytes go out with everything else
-for that recipient when the turn ends. Whatever is not the rule (away, blocked, backed up) answers with `Failed` and a
-reason, and the sender keeps its copy.
+A message costs a lookup of the recipient's session, four additions, and one encoding; its bytes go out with everything
+else for that recipient when the turn ends. Whatever is not the rule (away, blocked, backed up) answers with `Failed`
+and a reason, and the sender keeps its copy.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class ServerService(Service):
 
         :raises SystemExit: it cannot; one line says why.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         try:
             self._open()
         except P2pimError as error:
@@ -112,8 +112,16 @@ class ServerService(Service):
         self._loops.append(loop)
 
     def _ready(self) -> None:
-        if not self.running or self.house is None:
-            return
+        """The reactor runs and the ports are open: now, and only now, clients can come."""
+        if self.running:
+            content = self._write_ready()
+            _log.info(
+                "ready tcp={tcp} udp={udp} web={web} fingerprint={fingerprint} pid={pid}",
+                **{key: "none" if value is None else value for key, value in content.items()},
+            )
+
+    def _write_ready(self) -> dict[str, Any]:
+        assert self.house is not None
         host = self._ports[0].getHost()
         content = {
             "tcp": format_address(host.host, host.port),
@@ -123,15 +131,12 @@ class ServerService(Service):
             "pid": os.getpid(),
         }
         self.folder.write_ready(content)
-        _log.info(
-            "ready tcp={tcp} udp={udp} web={web} fingerprint={fingerprint} pid={pid}",
-            **{key: "none" if value is None else value for key, value in content.items()},
-        )
+        return content
 
     # --- changes
 
     def reload(self) -> None:
-        """Take over the certificate and the configuration as they are now; when they are wrong, go on with the old ones."""
+        """Take over the certificate and the configuration as they are now, or keep the old when they are wrong."""
         assert self.house is not None
         try:
             settings = self._load()
@@ -145,13 +150,13 @@ class ServerService(Service):
         self.settings = settings
         self.house.use(settings)
         _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
-        self._ready()
+        self._write_ready()
 
     # --- down
 
     def stopService(self) -> Deferred[None]:
         """Take leave of everybody, write what is to be written, close."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:

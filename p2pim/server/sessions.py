@@ -58,7 +58,7 @@ class Session:
         device: bytes,
         client: IClient,
         *,
-        id: bytes,  # noqa: A002
+        id: bytes,
         device_name: str,
         status: str,
         address: str,

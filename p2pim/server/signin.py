@@ -1,8 +1,8 @@
 """Sign-in and registration: from what a stranger says to a session.
 
 Everything that can be refused cheaply is refused first: name, tries, capacity; then the database, and last the password
-hash, which costs. A token is 32 random bytes that cannot be guessed, so tries by token are not slowed down: after somebody's
-wrong passwords the other devices behind the same address still come back.
+hash, which costs. A token is 32 random bytes that cannot be guessed, so tries by token are not slowed down: after
+somebody's wrong passwords the other devices behind the same address still come back.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ class SignInDesk:
         token = self._random_bytes(TOKEN_BYTES)
         work = partial(
             accounts.admit_device,
-            name=name, device=message.device, device_name=message.device_name, token=token, now=self._wall(), proven=proven,
+            name=name, device=message.device, device_name=message.device_name, token=token, now=self._wall(),
+            proven=proven,
         )  # fmt: skip
         revocations = -1
         while revocations != self._store.revocations:

@@ -132,7 +132,9 @@ class SpliceDesk:
             join(one, two)
 
     def _end_lost(self, splice: Splice, end: SpliceEnd) -> None:
-        self._count(splice, splice.ends.index(end), end)
+        for side, each in enumerate(splice.ends):
+            if each is not None:
+                self._count(splice, side, each)
         if splice in self.splices:
             self._forget(splice)
             _log.info(

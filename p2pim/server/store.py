@@ -27,8 +27,8 @@ class IDatabase(Protocol):
 class Store:
     """Reads and writes of the server.
 
-    :ivar revocations: how often an account was deleted, disabled, or given another password. What was read before such a
-        change must not be acted upon after it.
+    :ivar revocations: how often an account was deleted, disabled, or given another password. What was read before such
+        a change must not be acted upon after it.
     """
 
     def __init__(self, database: IDatabase) -> None:

@@ -2,8 +2,8 @@
 
 Each function takes the connection first: `functools.partial` makes it the work that `Database.read` and
 `Database.write` run, and the operator's commands call it directly on a stopped server's file. Names are canonical.
-Secrets are never stored: of tokens and invitations only their SHA-256 (they are random, so that no slow hash is needed),
-of passwords an argon2id hash.
+Secrets are never stored: of tokens and invitations only their SHA-256 (they are random, so that no slow hash is
+needed), of passwords an argon2id hash.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ def admit_device(
 ) -> Lists:
     """Give a device its token after a sign-in by password; the lists of its account.
 
-    :param proven: the hash against which the password was verified: when it is no longer the account's, the password was
-        changed meanwhile, and this sign-in came too late.
+    :param proven: the hash against which the password was verified: when it is no longer the account's, the password
+        was changed meanwhile, and this sign-in came too late.
     :raises UnknownUser: the account is gone.
     :raises AccountDisabled: the operator switched it off.
     :raises BadToken: the password was changed while it was being verified.
