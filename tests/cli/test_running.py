@@ -94,7 +94,13 @@ class StartTests(SynchronousTestCase):
 
     def test_version_and_help_load_no_twisted(self) -> None:
         """They answer before a person notices."""
-        text = "import sys\nfrom p2pim.cli.main import run\nrun(['--version']), run(['--help'])\nprint('twisted' in sys.modules)"
+        text = """
+            import sys
+            from p2pim.cli.main import run
+            run(["--version"]), run(["--help"])
+            print("twisted" in sys.modules)
+        """
+        text = textwrap.dedent(text)
         out = subprocess.run(
             [sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=True
         ).stdout
