@@ -65,7 +65,7 @@ class House:
         self.request = Requests(clock, self.store, self.users, self.names, self.splices).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
-        self.port = PortFactory(clock, self.gate, self, tls, self.splices.take)
+        self.port = PortFactory(self.gate, self, tls, self.splices.take)
         self.connections: dict[ServerConnection, None] = {}
         self.tls = tls
         self._counting = DeferredLock()

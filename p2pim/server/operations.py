@@ -22,7 +22,7 @@ from cryptography import x509
 from p2pim.core.limits import INVITE_LIFETIME
 from p2pim.core.names import canonical_name
 from p2pim.errors import NoSuchUser, P2pimError, StorageError, Usage
-from p2pim.net.certificates import CertificateAndKey, fingerprint_of_pem, format_fingerprint
+from p2pim.net.certificates import fingerprint_of_pem, format_fingerprint
 from p2pim.net.server_tls import make_context
 from p2pim.server.folder import DataFolder
 from p2pim.storage import accounts
@@ -207,8 +207,8 @@ def _check_certificate(folder: DataFolder, now: float) -> tuple[list[str], str |
     if not folder.certificate.exists():
         return [], None
     try:
+        make_context(folder.certificate, folder.key)
         pem = folder.certificate.read_bytes()
-        make_context(CertificateAndKey(pem, folder.key.read_bytes()))
         ends = x509.load_pem_x509_certificate(pem).not_valid_after_utc
     except (OSError, P2pimError) as error:
         return [f"certificate: {error}"], None

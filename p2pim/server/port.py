@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 
 from p2pim.core.addresses import normal_host
-from p2pim.net.server_tls import ServerTls, ServerTlsFactory
+from p2pim.net.server_tls import ServerTls
 from p2pim.net.splice import FirstBytes, SpliceEnd
 from p2pim.net.stream import Flusher
 from p2pim.server.connection import IHouse, ServerConnection
@@ -38,12 +38,6 @@ class TurnFlusher(Flusher):
         self.flush_now()
 
 
-class _Plain(Factory):
-    """What `ServerTlsFactory` wraps; protocols are made by `PortFactory`, which knows their admission."""
-
-    noisy = False
-
-
 class PortFactory(Factory):
     """Makes a protocol for each connection, or refuses it.
 
@@ -54,17 +48,15 @@ class PortFactory(Factory):
 
     def __init__(
         self,
-        clock: IReactorTime,
         gate: Gate,
         house: IHouse,
         tls: ServerTls,
         take_ticket: Callable[[bytes, Admission], SpliceEnd | None],
     ) -> None:
-        self._clock = clock
         self._gate = gate
         self._house = house
         self._take_ticket = take_ticket
-        self._tls = ServerTlsFactory(tls, _Plain(), clock)
+        self._tls = tls
         self._undecided: dict[FirstBytes, Admission] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -16,7 +17,7 @@ from twisted.logger import Logger
 from p2pim.core.addresses import format_address
 from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, STOP_WAIT, SWEEP
 from p2pim.errors import BadConfig, P2pimError
-from p2pim.net.certificates import CertificateAndKey, ensure_certificate, format_fingerprint
+from p2pim.net.certificates import ensure_certificate, format_fingerprint
 from p2pim.net.server_tls import ServerTls
 from p2pim.server.admin_socket import AdminDesk, AdminFactory
 from p2pim.server.folder import DataFolder
@@ -28,20 +29,21 @@ from p2pim.storage.database import Database
 _log = Logger()
 
 
-def load_certificate(settings: ServerSettings, folder: DataFolder) -> CertificateAndKey:
-    """The certificate of the configuration, or the self-made one of the data folder.
+def certificate_files(settings: ServerSettings, folder: DataFolder) -> tuple[Path, Path]:
+    """Certificate and key as configured, or the self-made ones of the data folder, which are made if need be.
 
-    :raises BadConfig: it cannot be read.
+    :raises BadConfig: they cannot be read.
     """
     tls = settings.tls
     if (tls.certificate is None) != (tls.key is None):
         raise BadConfig("tls.certificate and tls.key are given together, or neither.")
     try:
         if tls.certificate is not None and tls.key is not None:
-            return CertificateAndKey(tls.certificate.read_bytes(), tls.key.read_bytes())
-        return ensure_certificate(folder.certificate, folder.key, "p2pim-server")
+            return tls.certificate, tls.key
+        ensure_certificate(folder.certificate, folder.key, "p2pim-server")
     except OSError as error:
         raise BadConfig(f"The certificate cannot be read: {error.filename}: {error.strerror}.") from error
+    return folder.certificate, folder.key
 
 
 class ServerService(Service):
@@ -87,7 +89,7 @@ class ServerService(Service):
         self.folder.make()
         self.folder.lock()
         self.folder.remove_ready()
-        tls = ServerTls(load_certificate(self.settings, self.folder))
+        tls = ServerTls(*certificate_files(self.settings, self.folder))
         self._database = Database(self._reactor, self.folder.database, "server")
         passwords = Passwords(self._threads.run)
         self.house = House(self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom)
@@ -140,7 +142,7 @@ class ServerService(Service):
         assert self.house is not None
         try:
             settings = self._load()
-            self.house.tls.use(load_certificate(settings, self.folder))
+            self.house.tls.use(*certificate_files(settings, self.folder))
         except P2pimError as error:
             _log.error("not reloaded: {code}: {reason}", code=error.code, reason=error.message)
             return
