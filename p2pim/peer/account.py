@@ -91,7 +91,6 @@ class Account:
             session=self.session,
             my_device=device,
             devices_of=self.look_up_devices,
-            send_signal=self._send_negotiation,
             journal=journal.write,
             mode=settings.channel,
             lan=settings.connect == "lan",
@@ -345,9 +344,6 @@ class Account:
             if self.channels.channel_to(user) is None:
                 for message in self.outbox.direct_only(user):
                     self.outbox.withdraw(user, message, error)
-
-    def _send_negotiation(self, user: str, device: bytes, signal: s.Signal) -> None:
-        self.routes.send_through_server(user, device, signal)
 
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
