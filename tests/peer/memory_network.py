@@ -5,7 +5,7 @@ Nothing happens until the clock is advanced, and everything that can happen at o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -48,7 +48,7 @@ class MemoryTransport:
                 self.producer.pauseProducing()
             self._schedule()
 
-    def writeSequence(self, data: list[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
 
     def _schedule(self) -> None:
@@ -161,7 +161,7 @@ class MemoryReactor:
     def seconds(self) -> float:
         return float(self.network.clock.seconds())
 
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> Any:  # noqa: A002
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> Any:
         return self.network.clock.callLater(delay, callable, *args, **kw)
 
     def getDelayedCalls(self) -> Any:

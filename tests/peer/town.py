@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from p2pim.errors import NotSignedIn, Offline, P2pimError
@@ -222,3 +223,29 @@ class Town:
 
 def welcome(name: str, address: str) -> Welcome:
     return Welcome(b"s", name, address, None, 5.0, 30.0, Limits(131072, 98304, 1000), b"token", [], "test")
+
+
+class Pair(SynchronousTestCase):
+    """Alice and Bob in one LAN."""
+
+    def setUp(self) -> None:
+        self.town = Town()
+        self.alice = self.town.resident("alice", "10.0.0.2")
+        self.bob = self.town.resident("bob", "10.0.0.3")
+
+    def connected(self, one: Resident | None = None, other: Resident | None = None) -> tuple[IChannel, IChannel]:
+        """Both ends of a new direct channel."""
+        one, other = one or self.alice, other or self.bob
+        result = one.connect(other)
+        self.town.run()
+        here = self.successResultOf(result)
+        there = other.table.channel_to(one.name, one.device)
+        assert there is not None
+        return here, there
+
+    def relayed(self) -> tuple[IChannel, IChannel]:
+        result = self.alice.relay(self.bob)
+        self.town.run()
+        here, there = self.successResultOf(result), self.bob.table.relay_channel_to(self.alice.device)
+        assert there is not None
+        return here, there
