@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, Usage
 from p2pim.net.certificates import format_fingerprint, parse_fingerprint
-from p2pim.net.server_connection import Trust
+from p2pim.net.trust import Trust
 from p2pim.peer.account import Account
 from p2pim.peer.events import Event, SignedOut
 from p2pim.peer.home import Credentials, Home
