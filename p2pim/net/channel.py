@@ -30,7 +30,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.candidates import format_address
+from p2pim.core.addresses import format_address
 from p2pim.core.heartbeat import Beat, Heartbeat, smoothed
 from p2pim.core.limits import (
     BULK_CHUNK,

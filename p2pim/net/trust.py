@@ -21,7 +21,8 @@ from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-from p2pim.core.candidates import format_address, parse_host
+from p2pim.core.addresses import format_address
+from p2pim.core.candidates import parse_host
 from p2pim.errors import UntrustedServer
 from p2pim.net.certificates import fingerprint_of_der, format_fingerprint
 from p2pim.wire.messages import ALPN
@@ -157,9 +158,9 @@ class ServerTls:
         if not hmac.compare_digest(pinned, found):
             raise UntrustedServer(
                 f"The certificate of {self._server} is not the one pinned: expected "
-                f"{format_fingerprint(pinned)}, found {format_fingerprint(found)}. Somebody may be listening in, or the "
-                "server was set up anew. If its operator confirms the new fingerprint, sign in again and give it with "
-                "--fingerprint."
+                f"{format_fingerprint(pinned)}, found {format_fingerprint(found)}. Somebody may be listening in, or "
+                "the server was set up anew. If its operator confirms the new fingerprint, sign in again and give it "
+                "with --fingerprint."
             )
 
     def _unverified(self, fault: str, found: bytes) -> UntrustedServer:

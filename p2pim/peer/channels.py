@@ -20,7 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from p2pim.core.candidates import Endpoint, Surroundings, format_address, is_loopback, same_lan, split_address
+from p2pim.core.addresses import format_address, is_loopback
+from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
 from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
 from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
