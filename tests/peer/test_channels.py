@@ -345,3 +345,13 @@ class ClosingTests(Pair):
         self.assertEqual((self.alice.machine.ports, self.bob.machine.ports), ({}, {}))
         self.assertEqual(self.town.network.clock.getDelayedCalls(), [])
         self.assertFalse([transport for transport in self.town.network.transports if transport.connected])
+
+    def test_leaving_closes_everything_and_a_later_sign_in_begins_anew(self) -> None:
+        """C2: who is signed out for good is gone from the others' tables."""
+        self.connected()
+        self.alice.table.leave("signed out: kicked")
+        self.town.run(3)
+        self.assertEqual(self.bob.closed[0][1], "closed by the other side: signed out: kicked")
+        self.assertEqual(self.alice.table.listening, "")
+        self.alice.sign_in()
+        self.connected()
