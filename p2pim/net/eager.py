@@ -1,8 +1,8 @@
 """Writing to a TCP connection at once, where nothing waits there.
 
 Twisted's ``write`` keeps the bytes until the reactor has asked the kernel whether the socket takes them, which it
-mostly does: two calls of epoll and a turn for nothing. For protocols that write seldom and much, and never twice in a turn,
-sending right away is faster; for those that write little and often it would make many small packets.
+mostly does: two calls of epoll and a turn for nothing. For protocols that write seldom and much, and never twice in a
+turn, sending right away is faster; for those that write little and often it would make many small packets.
 """
 
 from __future__ import annotations
