@@ -24,7 +24,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.limits import CONTROL_BACKLOG, CONTROL_CALLS, CONTROL_CLIENTS, CONTROL_LINE
+from p2pim.core.limits import CONTROL_ANSWER, CONTROL_BACKLOG, CONTROL_CALLS, CONTROL_CLIENTS, CONTROL_LINE
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.control_wire import AgentGone as AgentGone
 from p2pim.peer.control_wire import rebuild, short_path
@@ -179,6 +179,8 @@ def listen(reactor: Any, path: Path, api: LocalApi) -> tuple[IListeningPort, Con
 
 class AgentClient(_JsonLines):
     """The other end: calls methods of an agent."""
+
+    MAX_LENGTH = CONTROL_ANSWER
 
     def __init__(self) -> None:
         self._number = 0
