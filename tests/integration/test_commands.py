@@ -183,8 +183,8 @@ class FileTests(TownCase):
         self.assertEqual((await bob.until("completed"))["route"], "relay")
         for path in folder.rglob("*.bin"):
             self.assertEqual((bob.downloads / path.relative_to(folder.parent)).read_bytes(), path.read_bytes())
-        counted = (await self.town.counters()).values()
-        self.assertGreater(sum(user["spliced_bytes"] for user in counted), 20_000)
+        while sum(user["spliced_bytes"] for user in (await self.town.counters()).values()) <= 20_000:
+            self.assertTrue(self.town.server and self.town.server.status is None)  # it counts now and then
 
     async def test_a_rejected_offer_fails_with_status_4(self) -> None:
         """With `--accept never` nobody is even asked."""
