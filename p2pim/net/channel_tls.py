@@ -45,7 +45,10 @@ class TlsTransport(Protocol):
         self._closing = False
         self._gone = False
         """Nothing more is taken from the other end."""
-        self._early: list[bytes] = []
+        self._holding = True
+        """Small writes are kept for `_release`: until TLS stands, and while a read is being handled."""
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._reason: Failure | None = None
 
     # --- as the TCP connection's protocol
@@ -67,7 +70,7 @@ class TlsTransport(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         cut_off = reason.check(ConnectionDone) and not (self._gone or self._closing)
         self._gone = self._closing = True
-        self._early = []
+        self._held = []
         self.wrapped.connectionLost(self._reason or (Failure(ConnectionLost()) if cut_off else reason))
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -86,17 +89,19 @@ class TlsTransport(Protocol):
         self._tls.do_handshake()
         self._established = True
         self._send()
-        early, self._early = self._early, []
         self.wrapped.handshakeCompleted()
-        for data in early:
-            self.write(data)
+        self._release()
         self._read()
 
     def _read(self) -> None:
         recv = self._tls.recv
         received = self.wrapped.dataReceived
-        while not self._gone:
-            received(recv(RECORD))
+        self._holding = True
+        try:
+            while not self._gone:
+                received(recv(RECORD))
+        finally:
+            self._release()
 
     # --- the end
 
@@ -115,6 +120,7 @@ class TlsTransport(Protocol):
         self._close()
 
     def _end_tls(self) -> None:
+        self._release()
         self._closing = True
         with suppress(SSL.Error):
             self._tls.shutdown()
@@ -127,18 +133,37 @@ class TlsTransport(Protocol):
     # --- as the protocol's transport
 
     def write(self, data: bytes) -> None:
-        """Encrypt and send; once TLS stands, when it does not yet; not at all after `loseConnection`."""
+        """Encrypt and send: once TLS stands, and what is said in answer to a read together. Nothing after
+        `loseConnection`."""
         if self._closing:
             return
-        if not self._established:
-            self._early.append(data)
-            return
+        if self._holding and (len(data) < RECORD or not self._established):
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < RECORD or not self._established:
+                return
+            data = b""
+        self._encrypt(self._taken() + data)
+
+    def _release(self) -> None:
+        """Write what was kept."""
+        self._holding = False
+        if self._held and not self._closing:
+            self._encrypt(self._taken())
+
+    def _taken(self) -> bytes:
+        if not self._held:
+            return b""
+        held, self._held, self._held_bytes = self._held, [], 0
+        return b"".join(held)
+
+    def _encrypt(self, data: bytes) -> None:
         try:
             self._tls.sendall(data)
         except SSL.Error:
             self._fail()
-            return
-        self._send(len(data) + _ROOM)
+        else:
+            self._send(len(data) + _ROOM)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
         """As `write`."""
