@@ -66,7 +66,7 @@ class Typing(Signal, frozen=True, tag=3):
 
 
 class Candidate(Struct, frozen=True, array_like=True, gc=False):
-    """An address where a side may be reached: ``kind`` "host", "reflexive" or "mapped"; ``transport`` "tcp" or "udp"."""
+    """Where a side may be reached: ``kind`` is "host", "reflexive" or "mapped", ``transport`` "tcp" or "udp"."""
 
     kind: Annotated[str, Meta(max_length=16)]
     transport: Annotated[str, Meta(max_length=8)]
