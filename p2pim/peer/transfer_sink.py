@@ -120,7 +120,7 @@ class Sink:
         """
         for piece in pieces:
             self._take(piece)
-        if self.position >= self._look_at:
+        if self.position >= self._look_at or self._free < 2 * FREE_SPACE_KEPT:
             self._look_at = self.position + _LOOK_INTERVAL
             self._free = free_bytes(self._parent)
         return self.position, self._hasher.digest(), self._free
