@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.net.eager import can_write_at_once, write_at_once
+from p2pim.net.eager import can_write_at_once, read_much, write_at_once
 
 RECORD: Final = 16 * 1024
 """The most plaintext in one record (RFC 8446, section 5.1): a read gives no more."""
@@ -56,6 +56,7 @@ class TlsTransport(Protocol):
     def makeConnection(self, transport: ITransport) -> None:
         self._tcp = transport
         self._eager = can_write_at_once(transport)
+        read_much(transport)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
         self.wrapped.makeConnection(self)
         if not self._gone:
@@ -175,7 +176,7 @@ class TlsTransport(Protocol):
             while True:
                 data = self._tls.bio_read(size)
                 if self._eager and len(data) >= _AT_ONCE:
-                    write_at_once(self._tcp, data)
+                    write_at_once(self._tcp, data, pause=True)
                 else:
                     self._tcp.write(data)
                 if len(data) < size:

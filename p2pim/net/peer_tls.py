@@ -21,6 +21,8 @@ from p2pim.net.channel_tls import TlsFactory
 CHANNEL_ALPN: Final = b"p2pim-channel/1"
 CIPHERSUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 """AES-128 first: a channel is as fast as its cipher, and 128 bits are enough."""
+_PARTIAL_WRITE: Final = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: one call of OpenSSL for each record."""
 CERTIFICATE_DAYS: Final = 397
 """Longer than any process lives; a peer whose clock is wrong does not look at it anyway."""
 
@@ -51,6 +53,7 @@ def _base_context() -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a proof is bound to one session: none is resumed
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.clear_mode(_PARTIAL_WRITE)
     return context
 
 
