@@ -32,9 +32,10 @@ def write_at_once(tcp: Connection, data: bytes, *, pause: bool = False) -> None:
                 return
             data = data[sent:]
     tcp.write(data)
-    if pause and tcp.streamingProducer and tcp.producer is not None and not tcp.producerPaused:
+    producer: Any = tcp.producer
+    if pause and tcp.streamingProducer and producer is not None and not tcp.producerPaused:
         tcp.producerPaused = True  # so that the reactor resumes it once the rest is sent
-        tcp.producer.pauseProducing()
+        producer.pauseProducing()
 
 
 def read_much(tcp: Any) -> None:
