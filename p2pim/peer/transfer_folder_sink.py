@@ -10,6 +10,7 @@ from contextlib import suppress
 from p2pim.core.manifest import EXECUTABLE, FOLDER, Placed, decode_manifest, place, starts
 from p2pim.peer.transfer_files import (
     made_or_own,
+    make_file,
     make_folder,
     open_folder,
     open_own,
@@ -64,7 +65,9 @@ class FolderSink(Sink):
         self._part = self._content = self._manifest = -1
         self._chain = _Chain(-1)
         self._open: tuple[int, int] | None = None
-        self._loaded = False
+        self._fresh = False
+        """The open file was made just now: there is nothing behind what is written."""
+        self._loaded = self._spread = False
         self._placed: list[Placed] = []
         self._full: list[Placed] = []
         self._starts: list[int] = []
@@ -90,7 +93,7 @@ class FolderSink(Sink):
     def restart(self) -> None:
         super().restart()
         self._close_file()
-        self._loaded = False
+        self._loaded = self._spread = False
 
     def _load_manifest(self) -> None:
         """The manifest is stored whole: find a place for everything in it, once."""
@@ -113,7 +116,18 @@ class FolderSink(Sink):
             data = data[len(head) :]
         if offset >= self._manifest_size:
             self._load_manifest()
+            self._make_folders()
             self._store_content(offset, data)
+
+    def _make_folders(self) -> None:
+        """All of them before any file: ext4 spreads empty ones, and making files is half as dear in groups that are
+        not full."""
+        if self._spread:
+            return
+        self._spread = True
+        for placed in self._placed:
+            if placed.kind == FOLDER:
+                self._chain.enter(placed.parts)
 
     def _store_content(self, offset: int, data: memoryview) -> None:
         index = bisect_right(self._starts, offset) - 1
@@ -132,13 +146,19 @@ class FolderSink(Sink):
             return self._open[1]
         self._close_file()
         parent = self._chain.enter(placed.parts[:-1])
-        handle = made_or_own(placed.parts[-1], parent, executable=placed.kind == EXECUTABLE)
+        try:
+            handle = make_file(placed.parts[-1], parent, executable=placed.kind == EXECUTABLE)
+            self._fresh = True
+        except FileExistsError:
+            handle = open_own(placed.parts[-1], parent)
+            self._fresh = False
         self._open = (index, handle)
         return handle
 
     def _finish_file(self, placed: Placed) -> None:
         assert self._open is not None
-        os.ftruncate(self._open[1], placed.size)
+        if not self._fresh:
+            os.ftruncate(self._open[1], placed.size)
         set_modified(self._open[1], placed.modified_ns)
         self._close_file()
 
