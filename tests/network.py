@@ -1,7 +1,7 @@
 """An internet in memory: hosts, LANs and NATs on a test clock.
 
 NATs behave as RFC 4787 describes them: how they *map* an inside endpoint to an outside port, whom they let back in
-(*filtering*), whether inside hosts reach each other by outside addresses (*hairpin*), and how long an idle binding lives.
+(*filtering*), whether inside hosts reach each other by outside addresses (*hairpin*), how long an idle binding lives.
 Links have delay, jitter (which reorders), loss and duplication. Nothing waits: `twisted.internet.task.Clock` carries
 the packets, so a minute of networking takes milliseconds, and a seeded random source makes every run the same.
 
@@ -173,8 +173,8 @@ class Nat(Node):
         address: str,
         link: Link,
         *,
-        mapping: Dependence,
-        filtering: Dependence,
+        mapping: Dependence = Dependence.ENDPOINT,
+        filtering: Dependence = Dependence.PORT,
         hairpin: bool = False,
         lifetime: float = 30.0,
         udp: bool = True,

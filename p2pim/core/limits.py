@@ -136,3 +136,20 @@ FREE_SPACE_KEPT: Final = 64 * MIB
 RECONNECT_FIRST: Final = 0.5
 """The first wait after a lost connection, with jitter; doubles up to `RECONNECT_MAX`."""
 RECONNECT_MAX: Final = 30.0
+
+# --- connectivity checks
+
+PAIRS: Final = 16
+"""Remote endpoints checked in one negotiation; what an offer names beyond that is ignored."""
+PEER_REFLEXIVE: Final = 8
+"""Further endpoints from which valid checks may come."""
+CHECK_PACE: Final = 0.01
+"""Between two checks (RFC 8445's Ta is at least 5 ms): all negotiations of a peer stay below 100 datagrams a second each."""
+CHECK_RETRY: Final = 0.1
+"""Before a check is sent again; grows by 1.6 each time up to `CHECK_RETRY_MAX`. Short, because the first check often
+dies in front of the other NAT, and small, because checks are."""
+CHECK_RETRY_MAX: Final = 1.0
+CHECKS_PER_PAIR: Final = 8
+"""Datagrams of about 100 bytes that go to an endpoint that never answers, whoever named it."""
+CHECKS_TIME: Final = 8.0
+"""After this the rung has failed; the relay has been carrying the conversation all along."""
