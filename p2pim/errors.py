@@ -87,6 +87,27 @@ class UnexpectedMessage(WireError):
     default = "A message came where it has no place."
 
 
+class NotStun(WireError):
+    """A datagram is not STUN at all."""
+
+    code = "not-stun"
+    default = "A datagram is not STUN."
+
+
+class BadStun(WireError):
+    """A datagram has STUN's header, but what follows is broken."""
+
+    code = "bad-stun"
+    default = "A STUN message is malformed."
+
+
+class BadIntegrity(WireError):
+    """A STUN message was not written by someone who has the key, or it was changed on its way."""
+
+    code = "bad-integrity"
+    default = "A STUN message does not prove that its sender has the key."
+
+
 class HandshakeTimeout(WireError):
     """The other side connected and did not introduce itself in time."""
 
