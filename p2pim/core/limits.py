@@ -104,6 +104,21 @@ LAN_CONNECTS_AT_ONCE: Final = 8
 CHANNELS_INCOMING_UNPROVED: Final = 64
 """Incoming connections on a peer's listener that have not proved themselves yet."""
 
+CHANNEL_PING: Final = 10.0
+"""A ping over a channel that somebody waits for is given up after this."""
+CHANNEL_PINGS: Final = 64
+"""Pings of one channel that wait for an answer."""
+CHANNEL_CLOSING: Final = 2.0
+"""How long a closed channel may take to end politely before its connection is cut."""
+OFFLINE_PROBE: Final = 3.0
+"""A channel to someone whom the server calls offline has this long to show that it lives."""
+CHANNELS: Final = 1_000
+"""Channels at once: each costs a connection and its buffers."""
+USED_RECENTLY: Final = 300.0
+"""A direct channel to someone is tried again and again for so long after the last word between us."""
+USERS_IN_USE: Final = 256
+"""Users for whom that is remembered."""
+
 # --- delivery
 
 OUTBOX: Final = 10_000
@@ -116,6 +131,37 @@ RESEND_MAX: Final = 60.0
 REORDER_MESSAGES: Final = 64
 """Messages held per sending device until an earlier one arrives, and for `REORDER_WAIT` at most."""
 REORDER_WAIT: Final = 3.0
+
+BUSY_WAIT: Final = 1.0
+"""When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
+ARRIVALS: Final = 4_096
+"""Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
+UNSTORED: Final = 4_096
+"""Messages received and not yet committed; further ones are not confirmed, and so come again."""
+LOOK_UP_EVERY: Final = 30.0
+"""Between questions for the presence of people who are no contacts and for whom messages wait."""
+LOOK_UPS_AT_ONCE: Final = 16
+"""Users asked for in one such round."""
+HISTORY_PAGE: Final = 1_000
+"""Messages in one answer about the history."""
+
+# --- a person's agent
+
+CONTROL_LINE: Final = 1 * MIB
+"""The longest request or answer on the agent's control socket: a message in JSON, every character escaped."""
+CONTROL_CLIENTS: Final = 64
+"""Programs on the control socket at once."""
+CONTROL_CALLS: Final = 64
+"""Requests under way per program."""
+CONTROL_BACKLOG: Final = 8 * MIB
+"""Bytes waiting for a program that does not read its events; then it is disconnected."""
+JOURNAL_FILE: Final = 1 * MIB
+"""The readable log is renamed aside at this size, and `JOURNAL_FILES` old ones are kept."""
+JOURNAL_FILES: Final = 2
+JOURNAL_LINES: Final = 10_000
+"""Lines shown at once."""
+PEOPLE: Final = 4_096
+"""People whose presence is remembered; contacts are never forgotten."""
 
 # --- transfers
 
@@ -130,12 +176,92 @@ OFFERS_WAITING: Final = 256
 """Offers of one user that wait for an answer."""
 FREE_SPACE_KEPT: Final = 64 * MIB
 """A transfer never takes the last of a disk."""
+FILE_NAME: Final = 200
+"""Bytes (UTF-8) in a stored file name: with the partial's suffix and a number it stays below the usual 255."""
+MANIFEST_ENTRIES: Final = 500_000
+"""Files and folders in one manifest; each costs the receiver some hundred bytes of memory."""
+MANIFEST_DEPTH: Final = 64
+"""Folders inside one another; the receiver holds one descriptor for each level."""
+MANIFEST_PATH: Final = 3_072
+"""Bytes in the path of one file of a folder, which leaves room for the folder's own place below 4,096."""
+CHECKPOINT_INTERVAL: Final = 0.5
+"""Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to fetch."""
+CHECKPOINTS_KEPT: Final = 8
+"""Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
+PROGRESS_INTERVAL: Final = 0.25
+"""Between two progress events of one transfer."""
+TRANSFERS_RUNNING: Final = 32
+"""Transfers received at once, and `TRANSFERS_RUNNING_PER_USER` from one user: each holds its pieces in flight in memory."""
+TRANSFERS_RUNNING_PER_USER: Final = 4
+TRANSFER_STALL: Final = 30.0
+"""Without a byte for so long, what was asked for is asked for again by another route."""
+TRANSFER_STALLS: Final = 4
+"""Stalls in succession, without one byte between them, after which the other side is too slow."""
+TRANSFER_REHASH_RATE: Final = 50 * MIB
+"""Bytes a second at which the slowest sender is expected to hash what the receiver has already; stalls wait for it."""
+TRANSFER_MISMATCHES: Final = 3
+"""Pieces or prefixes that differed, in succession, after which a transfer has failed."""
+TRANSFER_RETRY_FIRST: Final = 2.0
+"""The first wait after no route was found; doubles up to `TRANSFER_RETRY_MAX`. A route that appears ends the wait."""
+TRANSFER_RETRY_MAX: Final = 60.0
+TRANSFER_TICK: Final = 5.0
+"""Between looks for stalls and for offers that nobody answered."""
+OFFER_LIFETIME: Final = 7 * 86_400.0
+"""An offer that nobody has answered for so long is withdrawn."""
+PARTIAL_LIFETIME: Final = 7 * 86_400.0
+"""The partial file of a failed transfer is kept so long for a new offer of the same content to go on with."""
+TRANSFERS_KEPT: Final = 1_000
+"""Ended transfers that are remembered; the oldest are forgotten first."""
 
 # --- reconnecting
 
 RECONNECT_FIRST: Final = 0.5
 """The first wait after a lost connection, with jitter; doubles up to `RECONNECT_MAX`."""
 RECONNECT_MAX: Final = 30.0
+
+# --- the server's own tables and turns
+
+DEVICES: Final = 32
+"""Devices that hold a token of one account; the one unused for longest is signed out for a new one."""
+REGISTRATIONS_PER_ADDRESS: Final = 20.0
+"""Accounts that one address (loopback excepted) makes at once; each costs a password hash. Then one every
+`REGISTRATION_INTERVAL`."""
+REGISTRATION_INTERVAL: Final = 60.0
+SIGN_IN_FORGET: Final = 3_600.0
+"""Failures older than this no longer count."""
+INVITE_LIFETIME: Final = 7 * 86_400.0
+"""An invitation that nobody used ends by itself."""
+READ_PAUSE: Final = 256 * KIB
+"""Output waiting for a client beyond which the server stops reading from it: it cannot make the server hoard answers."""
+CLOSE_WAIT: Final = 5.0
+"""A connection that the server closes has this long to take leave; then it is cut."""
+STOP_WAIT: Final = 2.0
+"""At a shutdown all connections together have this long to take leave."""
+SWEEP: Final = 1.0
+"""Between two looks at silence, handshakes, tickets and splices; so exact are those times."""
+COUNTER_FLUSH: Final = 1.0
+"""Between commits of the message counters; a server killed in between forgets as much."""
+PRESENCE_DELAY: Final = 0.02
+"""Changes of presence are collected for so long before anybody is told."""
+PRESENCE_INTERVAL: Final = 1.0
+"""One user's presence is told at most this often: flapping costs the contacts one message a second."""
+KNOWN_NAMES: Final = 10_000
+"""Names of users away whose existence is remembered, so that envelopes to them cost no query each."""
+TOKEN_TOUCH: Final = 86_400.0
+"""The use of a token is written down at most this often, so that most sign-ins write nothing."""
+ADMIN_LINE: Final = 64 * KIB
+"""The longest request on the operator's socket."""
+ADMIN_CONNECTIONS: Final = 16
+COMPLAINTS_PER_SECOND: Final = 20.0
+"""Log lines about misbehaving strangers; the rest are counted and summed up, so that nobody fills the disk."""
+BACKLOG: Final = 1_024
+"""Connections that the kernel holds until they are accepted; a restart brings everybody back at once."""
+REQUEST_TIME: Final = 15.0
+"""A request that the server has not answered after this has failed."""
+REQUESTS_WAITING: Final = 1_024
+"""Requests of one client that wait for an answer."""
+ENVELOPES_REMEMBERED: Final = 4_096
+"""Envelopes whose sender is still told if the server could not forward them; the oldest are forgotten first."""
 
 # --- the P2P server
 

@@ -1,0 +1,102 @@
+"""Messages come back as they were sent; whatever else arrives is `BadMessage` and nothing else."""
+
+import contextlib
+from typing import Any, get_args
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2pim.errors import BadMessage
+from p2pim.wire import messages as m
+
+DEVICE = b"0123456789abcdef"
+PERSON = m.Person("bob", "online", [m.Device(DEVICE, "desk", "192.168.1.7:50122", 1.5)], "contact")
+
+FROM_CLIENT: list[m.FromClient] = [
+    m.Hello(1, "p2pim/0.1.0"),
+    m.SignIn("bob", DEVICE, "desk", "secret", None),
+    m.SignIn("bob", DEVICE, "desk", None, b"t" * 32, "away"),
+    m.Register("bob", "secret", DEVICE, "desk"),
+    m.Send(7, "alice", DEVICE, m.MESSAGE, b"sealed"),
+    m.SetStatus("busy"),
+    m.AddContact(1, "alice"),
+    m.RemoveContact(2, "alice"),
+    m.BlockUser(3, "mallory", True),
+    m.LookUp(4, ["alice"]),
+    m.WhoIsOnline(5),
+    m.OpenSplice(6, "alice", DEVICE),
+    m.SignOut(True),
+    m.Ping(9),
+    m.Pong(9),
+]
+FROM_SERVER: list[m.FromServer] = [
+    m.Welcome(b"s", "bob", "1.2.3.4:5", None, 5.0, 30.0, m.Limits(1, 2, 3), b"t" * 32, [PERSON]),
+    m.Refused("wrong-password", "Wrong password.", 1.0),
+    m.Done(1),
+    m.Failed(2, "offline", "This user is not online."),
+    m.Found(3, [PERSON]),
+    m.SpliceTickets(4, b"a" * 32, b"b" * 32, 30.0),
+    m.Incoming("bob", DEVICE, m.SIGNAL, b"sealed"),
+    m.PresenceChanged(PERSON),
+    m.SignedOut("replaced", "Signed in elsewhere."),
+    m.Ping(1),
+    m.Pong(1),
+]
+
+
+class MessageTests(SynchronousTestCase):
+    def test_every_message_comes_back_as_it_was_sent(self) -> None:
+        """Both directions, every type."""
+        for message in FROM_CLIENT:
+            self.assertEqual(m.decode_from_client(m.encode(message)), message)
+        for answer in FROM_SERVER:
+            self.assertEqual(m.decode_from_server(m.encode(answer)), answer)
+
+    def test_the_samples_above_cover_every_type(self) -> None:
+        """A message that is added must be added to these tests."""
+        self.assertEqual({type(x) for x in FROM_CLIENT}, set(get_args(m.FromClient)))
+        self.assertEqual({type(x) for x in FROM_SERVER}, set(get_args(m.FromServer)))
+
+    def test_a_message_of_the_other_direction_is_refused(self) -> None:
+        """A client cannot welcome a server."""
+        with self.assertRaises(BadMessage):
+            m.decode_from_client(m.encode(FROM_SERVER[0]))
+        with self.assertRaises(BadMessage):
+            m.decode_from_server(m.encode(FROM_CLIENT[0]))
+
+    def test_fields_added_by_a_later_version_are_ignored(self) -> None:
+        """A newer client can talk to this server."""
+        newer = msgspec.msgpack.encode([20, 5, "a field of the future"])
+        self.assertEqual(m.decode_from_client(newer), m.Ping(5))
+
+    def test_fields_with_defaults_may_be_left_out(self) -> None:
+        """An older client can talk to this server."""
+        self.assertEqual(m.decode_from_client(msgspec.msgpack.encode([12])), m.SignOut(False))
+
+    def test_wrong_types_and_lengths_are_refused(self) -> None:
+        """A device id of 15 bytes, a name that is a number, an endless nesting."""
+        for bad in ([4, 1, "bob", b"short", 0, b""], [6, 1, 2], [6, -1, "bob"], [99], [], 5, [9, 1, ["x"] * 65]):
+            with self.assertRaises(BadMessage):
+                m.decode_from_client(msgspec.msgpack.encode(bad))
+        with self.assertRaises(BadMessage):
+            m.decode_from_client(b"\x91" * 100_000)
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes_give_a_message_or_the_one_error(self, data: bytes) -> None:
+        """Nothing else is ever raised."""
+        for decode in (m.decode_from_client, m.decode_from_server):
+            with contextlib.suppress(BadMessage):
+                decode(data)
+
+    @given(st.sampled_from(FROM_CLIENT), st.data())
+    def test_a_message_with_one_field_replaced_is_read_or_refused(self, message: m.FromClient, data: Any) -> None:
+        """Every field's type is checked."""
+        fields = msgspec.msgpack.decode(m.encode(message))
+        index = data.draw(st.integers(0, len(fields) - 1))
+        fields[index] = data.draw(
+            st.none() | st.text(max_size=5) | st.binary(max_size=20) | st.integers(-(2**63), 2**64 - 1)
+        )
+        with contextlib.suppress(BadMessage):
+            m.decode_from_client(msgspec.msgpack.encode(fields))
