@@ -278,3 +278,25 @@ REQUESTS_WAITING: Final = 1_024
 """Requests of one client that wait for an answer."""
 ENVELOPES_REMEMBERED: Final = 4_096
 """Envelopes whose sender is still told if the server could not forward them; the oldest are forgotten first."""
+
+# --- the P2P server
+
+STUN_DATAGRAM: Final = 2 * KIB
+"""The longest datagram read; with the 1,500 bytes of padding that RFC 5780 foresees a question is shorter."""
+STUN_BATCH: Final = 64
+"""Datagrams read by one call; more make no difference to the speed."""
+STUN_BATCHES: Final = 16
+"""Calls per wake-up, after which other descriptors and timers get their turn."""
+STUN_RATE: Final = 100.0
+"""Answers per second to one address (IPv6: /64) on average: 1,500 peers behind one NAT keep their bindings with it."""
+STUN_BURST: Final = 300.0
+"""Answers to one address at once: an office that comes back after a power cut."""
+STUN_RATE_TABLE: Final = 65_536
+"""Rows of the table of rates; addresses that fall on one row share its allowance. No flood from invented addresses can
+exhaust them all: that would take `STUN_RATE` times as many questions per second, far more than one core reads."""
+STUN_HEARD: Final = 30.0
+"""For so long after a plain question of an address its tests without a cookie are answered; foreign tools take 10 s."""
+STUN_COOKIE_SLOT: Final = 60.0
+"""A cookie is good in the slot of time that it was made in and in the next one."""
+STUN_SOCKET_BUFFER: Final = 4 * MIB
+"""What the kernel may hold while this process does something else."""

@@ -14,7 +14,7 @@
 so has its own call, `check_integrity`. Attributes that stand behind the integrity are not covered by it and are not
 even kept (RFC 8489, 14.5).
 
-The two loops for plain questions, which are most of what a server sees, are in `p2pim.wire.stun_quick`.
+The shortcuts for plain questions, which are most of what a server sees, are in `p2pim.wire.stun_binding`.
 """
 
 from __future__ import annotations
