@@ -300,3 +300,14 @@ STUN_COOKIE_SLOT: Final = 60.0
 """A cookie is good in the slot of time that it was made in and in the next one."""
 STUN_SOCKET_BUFFER: Final = 4 * MIB
 """What the kernel may hold while this process does something else."""
+
+# --- gathering
+
+STUN_RETRY: Final = 0.25
+"""Before a question to the P2P server is asked again; doubles each time (RFC 8489 begins with 0.5 s; ours is near)."""
+STUN_TRIES: Final = 6
+"""Questions without an answer (about 16 s in all), after which UDP counts as blocked for `DIRECT_RETRY`."""
+STUN_ANSWER: Final = 512
+"""Bytes of the longest answer that is looked at."""
+REFLEXIVE_REFRESH: Final = 15.0
+"""Between questions to the P2P server: NATs may forget a binding after 30 s (RFC 4787 asks for two minutes)."""
