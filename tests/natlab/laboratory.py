@@ -40,6 +40,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,9 +132,12 @@ class Laboratory:
 
     kinds: dict[str, str]
     same_lan: bool = False
+    links: dict[str, str] = field(default_factory=dict)
+    """Options of `tests.natlab.link` for the way of a host (or of its NAT) to the bridge, by side: "--delay 0.02"."""
     prefix: str = field(default_factory=lambda: f"pl{secrets.token_hex(2)}")
     _spaces: list[str] = field(default_factory=list)
     _script: list[str] = field(default_factory=list)
+    _link_processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for kind in self.kinds.values():
@@ -173,18 +177,49 @@ class Laboratory:
     # --- making
 
     def __enter__(self) -> Laboratory:
-        self._build()
-        done = subprocess.run(["sh", "-e"], input="\n".join(self._script), capture_output=True, text=True)
-        if done.returncode:
+        try:
+            self._build()
+            self._execute()
+        except BaseException:
             self.close()
-            raise RuntimeError(f"the laboratory could not be made: {done.stderr}")
+            raise
         return self
+
+    def _execute(self) -> None:
+        """Make the namespaces, then the links between them that are processes, then what needs those."""
+        script = "\n".join(line for line in self._script if not line.startswith("LINK "))
+        spaces = [line for line in self._script if line.startswith("ip netns add")]
+        if self.links:
+            subprocess.run(["sh", "-e"], input="\n".join(spaces), text=True, check=True)
+            script = "\n".join(line for line in script.split("\n") if not line.startswith("ip netns add"))
+            for line in self._script:
+                if line.startswith("LINK "):
+                    self._start_link(line.split()[1:])
+        done = subprocess.run(["sh", "-e"], input=script, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the laboratory could not be made: {done.stderr}")
+
+    def _start_link(self, words: list[str]) -> None:
+        root = Path(__file__).resolve().parents[2]
+        command = [sys.executable, "-m", "tests.natlab.link", *words]
+        link = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._link_processes.append(link)
+        assert link.stdout is not None
+        if link.stdout.readline().strip() != "ready":
+            raise RuntimeError("a link could not be made")
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Remove the namespaces and with them everything in them."""
+        for link in self._link_processes:
+            link.terminate()
+            link.wait()
+            for stream in (link.stdin, link.stdout):
+                if stream is not None:
+                    stream.close()
+        self._link_processes.clear()
         for space in self._spaces:
             subprocess.run(["ip", "netns", "delete", space], capture_output=True)
         self._spaces.clear()
@@ -238,7 +273,11 @@ class Laboratory:
     def _plug(self, host: str, device: str, address: str) -> None:
         """Put ``host`` on the public bridge."""
         port = f"to-{host}"[:15]
-        self._wire((host, device), ("net", port))
+        options = self.links.get(host[-1], "")
+        if options:
+            self._say(f"LINK {self._space(host)} {device} {self._space('net')} {port} {options}")
+        else:
+            self._wire((host, device), ("net", port))
         self._say(f"ip -n {self._space('net')} link set {port} master br0")
         self._address(host, device, address)
 
