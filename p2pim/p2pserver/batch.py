@@ -83,7 +83,7 @@ class Batches:
                             continue
                     else:
                         full_at[row] = (full if full > now else now) + step
-                    askers[row] = ip
+                    askers[row] = ip << 16 | port
                     put(at, quick_answer_4(transaction, ip, port, tail_at(at)), handed)
                     plain += 1
                     continue
@@ -100,7 +100,7 @@ class Batches:
                 port, _, ip = _NAME_6.unpack_from(ring.names, at * NAME_STRIDE + 2)
                 (prefix,) = _PREFIX_6.unpack(ip[:8])  # IPv4-mapped ones have none, and take the long way
                 if kind == PLAIN_TYPE and magic == MAGIC and not length and prefix:
-                    if rates.allow(prefix, now, 2.0):
+                    if rates.allow(prefix, port, now, 2.0):
                         ring.put(at, quick_answer_6(transaction, ip, port, self._tail(at)), self._handed_back)
                         plain += 1
                     else:

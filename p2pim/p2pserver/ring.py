@@ -2,7 +2,8 @@
 
 Python has no binding for the two, so their structures are built here, as the C library lays them out on 64-bit Linux:
 ``mmsghdr`` is eight words ``name, namelen, iov, iovlen, control, controllen, flags, len``, the second, the seventh and
-the last of them half filled. Where that does not hold, `available` is false and `p2pim.p2pserver.sockets` reads one by one.
+the last of them half filled. Where that does not hold, `available` is false and `OneByOne
+<p2pim.p2pserver.sockets.OneByOne>` takes its place.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ class Ring:
         self._fresh = bytes(self._heads_in)
         self._in_address, self._out_address = _address(self._heads_in), _address(self._heads_out)
         words = memoryview(self._heads_in).cast("I")
-        self._sizes, self._flags, self._control_sizes = words[14::16], words[12::16], memoryview(self._heads_in).cast("Q")
+        self._sizes, self._flags, self._control_sizes = (
+            words[14::16],
+            words[12::16],
+            memoryview(self._heads_in).cast("Q"),
+        )
         self._out_words = memoryview(self._heads_out).cast("Q")
         self._out_sizes = memoryview(self._out_vectors).cast("Q")
         self._names_at, self._control_at = _address(self.names), _address(self.control)
@@ -108,8 +113,8 @@ class Ring:
     def put(self, at: int, answer: bytes, control: int) -> None:
         """Queue ``answer`` to the sender of datagram ``at``.
 
-        :param control: how many bytes of ``control`` to send along: the kernel's remark on the way in is an order on the
-            way out, to send from the address that the question reached.
+        :param control: how many bytes of ``control`` to send along: the kernel's remark on the way in is an order on
+            the way out, to send from the address that the question reached.
         """
         queued = self.queued
         start = queued * STUN_DATAGRAM

@@ -74,6 +74,14 @@ class Sites:
             _WORD.pack_into(control, start + _INTERFACE_AT[6], 0)
         return self.at(ip)
 
+    def destination(self, level: int, kind: int, value: bytes) -> bytes | None:
+        """The address of ours that a remark names, as the socket module gives remarks."""
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO) and len(value) >= 8:
+            return value[4:8]
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and len(value) >= 16:
+            return value[:16]
+        return None
+
 
 def remark_from(ip: bytes) -> tuple[int, int, bytes]:
     """The ancillary data that makes a socket bound to all addresses send from ``ip``."""
