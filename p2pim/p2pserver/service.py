@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,10 +18,6 @@ from p2pim.p2pserver import ring
 from p2pim.p2pserver.batch import Batches
 from p2pim.p2pserver.counters import P2pCounters
 from p2pim.p2pserver.sockets import BoundSocket, OneByOne, P2pSettings, P2pSockets, open_sockets
-
-
-class IReactor(IReactorFDSet, IReactorTime):
-    """What the server needs of a reactor."""
 
 
 @implementer(IReadDescriptor)
@@ -53,13 +49,20 @@ class StunReader:
 class P2pService(Service):
     """Answers on all its sockets from `startService` to `stopService`.
 
+    :param seconds: a clock that is never set back (`time.monotonic`), since allowances are times to come.
     :param random_bytes: gives so many unpredictable bytes (`os.urandom`).
     """
 
     log = Logger()
 
-    def __init__(self, reactor: IReactor, settings: P2pSettings, random_bytes: Callable[[int], bytes]) -> None:
-        self._reactor, self.settings = reactor, settings
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        settings: P2pSettings,
+        seconds: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._reactor, self.settings, self._seconds = reactor, settings, seconds
         self.counters = P2pCounters()
         self._cookies = Cookies(random_bytes(32))
         self._secret = int.from_bytes(random_bytes(8), "big")
@@ -103,7 +106,7 @@ class P2pService(Service):
         assert self.sockets is not None
         rings = {4: ring.Ring(4), 6: ring.Ring(6)} if ring.available else {}
         for bound in self.sockets.all:
-            reader = StunReader(bound, self._turn_of(bound, rings), self._reactor.seconds)
+            reader = StunReader(bound, self._turn_of(bound, rings), self._seconds)
             self._readers.append(reader)
             self._reactor.addReader(reader)
 

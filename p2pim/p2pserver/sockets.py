@@ -57,8 +57,8 @@ class P2pSettings:
         self.addresses()
 
     def addresses(self) -> list[bytes]:
-        """The addresses to bind."""
-        return [parse_ip(self.interface)] if self.interface else list(_ANY)
+        """The addresses to bind; as everywhere in networking, ``::`` stands for IPv4 too."""
+        return list(_ANY) if self.interface in ("", "::") else [parse_ip(self.interface)]
 
     def second(self, ip: bytes) -> bytes | None:
         """The second address for askers who use ``ip``."""
@@ -106,6 +106,10 @@ class P2pSockets:
         """Every address with the port that is told to people."""
         return [to_text(each.bound) for each in self.all if each.bound.port == self.port]
 
+    def companions(self) -> list[str]:
+        """The same with the companion port."""
+        return [to_text(each.bound) for each in self.all if each.bound.port == self.companion]
+
     def close(self) -> None:
         """Close them all."""
         for each in self.all:
@@ -118,7 +122,7 @@ def open_sockets(settings: P2pSettings) -> P2pSockets:
     :raises OSError: a port is taken or an address not of this host.
     """
     ips = settings.addresses()
-    second = settings.second(ips[0]) if settings.interface else None
+    second = settings.second(ips[0])
     main = _bind_everywhere(ips, second, settings.port)
     try:
         port = main[0].getsockname()[1]
@@ -131,7 +135,7 @@ def open_sockets(settings: P2pSettings) -> P2pSockets:
 
     def second_bound(ip: bytes) -> bytes | None:
         found = settings.second(ip)
-        return found if found in bound or not settings.interface else None
+        return found if found in bound or not any(ips[0]) else None
 
     sockets = [_bound(udp, companion, second_bound) for udp in main] + [
         _bound(udp, port, second_bound) for udp in companions
