@@ -153,7 +153,7 @@ class StunAnswers:
         return answer
 
     def _read(self, datagram: bytes, asker: Address, site: Site, now: float) -> _Question:
-        message = parse(datagram, classic=True)
+        message = parse(datagram, classic=len(asker.ip) == 4)  # RFC 3489 knows no IPv6
         if message.kind is not Kind.REQUEST or message.method != BINDING or asker.port == 0:
             raise _Refused(Outcome.IGNORED_NO_QUESTION)
         to = _wanted_target(message, asker)
