@@ -41,7 +41,7 @@ class Person:
     agent: AgentBackend | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def heard(self, kind: str, **values: Any) -> dict[str, Any] | None:
+    def heard(self, kind: str, **values: Any) -> Any:
         """The newest event of that kind with those values."""
         for event in reversed(self.events):
             if event.get("event") == kind and all(event.get(key) == value for key, value in values.items()):

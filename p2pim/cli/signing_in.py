@@ -8,7 +8,7 @@ from typing import Any
 from p2pim.cli.trust import TrustChoice
 from p2pim.errors import Usage
 from p2pim.net.certificates import parse_fingerprint
-from p2pim.net.server_connection import Trust
+from p2pim.net.trust import Trust
 from p2pim.peer.api import Peer
 
 
@@ -16,7 +16,7 @@ async def sign_in(
     reactor: Any, home: Path, account: str, password: str, choice: TrustChoice, *, register: bool, invite: str = ""
 ) -> dict[str, Any]:
     """Register or log in, keep the credentials in ``home``, and tell who is signed in where."""
-    trust = _trust(choice)
+    trust = as_trust(choice)
     peer = Peer(reactor, home=home)
     try:
         if register:
@@ -28,7 +28,7 @@ async def sign_in(
         await peer.stop()
 
 
-def _trust(choice: TrustChoice) -> Trust | None:
+def as_trust(choice: TrustChoice) -> Trust | None:
     """``choice`` as the peer takes it; None leaves it to what the home knows and to the system's authorities."""
     if not choice.made:
         return None

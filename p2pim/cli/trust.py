@@ -17,8 +17,8 @@ from p2pim.cli.invocation import has_terminal
 from p2pim.core.limits import HANDSHAKE
 from p2pim.errors import ServerUnreachable, UntrustedServer
 from p2pim.net.certificates import fingerprint_of_der, format_fingerprint
+from p2pim.net.trust import ServerAddress
 from p2pim.peer.home import Home
-from p2pim.peer.session import ServerAddress
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from p2pim.cli.backend import Item
 from p2pim.cli.invocation import Invocation
 from p2pim.cli.main import run
 from p2pim.cli.output import Output
-from p2pim.errors import P2pimError
+from p2pim.errors import P2pimError, ServerUnreachable
 
 Answer = Mapping[str, Any] | P2pimError | Deferred[dict[str, Any]] | Callable[..., Any]
 
@@ -30,9 +30,10 @@ class FakeBackend:
 
     def __init__(
         self, answers: Mapping[str, Answer] | None = None, items: Mapping[str, list[dict[str, Any]]] | None = None,
-        *, is_agent: bool = True,
+        *, is_agent: bool = True, offline: bool = False,
     ) -> None:  # fmt: skip
         self.is_agent = is_agent
+        self.offline = offline
         self.answers = dict(answers or {})
         self.items = items or {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -84,6 +85,8 @@ class Called:
 
     async def _open(self, reactor: Any, home: Path, online: bool) -> FakeBackend:
         self.online.append(online)
+        if online and self.backend.offline:
+            raise ServerUnreachable
         return self.backend
 
     @property

@@ -244,8 +244,8 @@ class SendTests(SynchronousTestCase):
         "size": 3, "files": 1, "comment": "", "direction": "out",
     }  # fmt: skip
     COMPLETED: ClassVar[dict[str, Any]] = {
-        "event": "completed", "at": "2026-01-31T12:00:01.000Z", "transfer": "0f" * 16, "name": "a.txt", "path": "/a.txt",
-        "bytes": 3, "seconds": 1.0, "route": "tcp", "blake3": "00",
+        "event": "completed", "at": "2026-01-31T12:00:01.000Z", "transfer": "0f" * 16, "name": "a.txt",
+        "path": "/a.txt", "bytes": 3, "seconds": 1.0, "route": "tcp", "blake3": "00",
     }  # fmt: skip
 
     def setUp(self) -> None:
@@ -293,14 +293,3 @@ class SendTests(SynchronousTestCase):
         self.assertIn("The agent goes on", Called(backend, "send", "--no-wait", "bob", self.path).err)
         backend.is_agent = False
         self.assertIn("up` goes on", Called(backend, "send", "--no-wait", "bob", self.path).err)
-
-
-class LogoutTests(SynchronousTestCase):
-    """logout."""
-
-    def test_logout_asks_for_it(self) -> None:
-        """And says what stays."""
-        backend = FakeBackend({"logout": {"user": "alice"}})
-        called = Called(backend, "logout")
-        self.assertEqual((called.status, backend.asked), (0, [("logout", {})]))
-        self.assertIn("Signed out", called.out)

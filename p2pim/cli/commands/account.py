@@ -102,7 +102,7 @@ def _sign_in(
 ) -> None:  # fmt: skip
     from p2pim.cli.signing_in import sign_in
     from p2pim.cli.trust import decide_trust
-    from p2pim.peer.api import parse_account
+    from p2pim.peer.home_account import parse_account
 
     name, server = parse_account(account)
     trust = decide_trust(invocation.home, server, choice)

@@ -76,10 +76,11 @@ async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings) -
 
     ended: Deferred[str] = Deferred()
     refusals: list[SignedOut] = []
+    prefix = invocation.command_prefix if settings.accept in ("ask", "contacts") else None
 
     def show(event: Event) -> None:
         value = as_json(event)
-        invocation.output.item(value, event_line(value, invocation.command_prefix))
+        invocation.output.item(value, event_line(value, prefix))
         if isinstance(event, SignedOut) and event.reason != "logout":
             refusals.append(event)
 
