@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -149,11 +150,12 @@ class P2pService(Service):
     def _move(self, old: P2pSettings) -> None:
         assert self.sockets is not None
         self.sockets.close()
+        port, companion = self.sockets.port, self.sockets.companion
         try:
-            self.sockets = open_sockets(self.settings)
+            self.sockets = open_sockets(replace(self.settings, port=self.settings.port or port))
         except OSError:
             self.settings = old
-            self.sockets = open_sockets(old)
+            self.sockets = open_sockets(replace(old, port=port, alternate_port=companion))
             raise
 
     def _stop_reading(self) -> None:

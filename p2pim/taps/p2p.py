@@ -20,6 +20,7 @@ from p2pim.core import limits
 from p2pim.errors import P2pimError
 from p2pim.p2pserver.service import P2pService
 from p2pim.p2pserver.sockets import P2pSettings
+from p2pim.taps.clock import use_steady_clock
 from p2pim.taps.config import load_config
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -191,6 +192,7 @@ def makeService(options: Mapping[str, Any]) -> IService:
     def read() -> P2pSection:
         return read_config(options, os.environ)
 
+    use_steady_clock(reactor)
     try:
         return P2pProgram(reactor, read(), read)
     except P2pimError as error:

@@ -29,7 +29,7 @@ CHANGE_BOTH, CHANGE_PORT = b"\0\0\0\6", b"\0\0\0\2"
 
 def server(rate: float = 100.0, burst: float = 300.0) -> StunAnswers:
     """A server that has heard nobody."""
-    return StunAnswers(Cookies(b"k" * 32), AddressRates(rate, burst, 1024, 12345))
+    return StunAnswers(Cookies(b"k" * 32), AddressRates(rate, burst, 1024, 0x9E3779B97F4A7C15))
 
 
 def question(*attributes: tuple[int, bytes], transaction: bytes = TRANSACTION) -> bytes:
