@@ -18,6 +18,7 @@ from p2pim.core.stun_cookies import Cookies
 from p2pim.p2pserver import ring
 from p2pim.p2pserver.batch import Batches
 from p2pim.p2pserver.counters import P2pCounters
+from p2pim.p2pserver.sites import REMARK_BYTES
 from p2pim.p2pserver.sockets import BoundSocket, OneByOne, P2pSettings, P2pSockets, open_sockets
 
 
@@ -105,19 +106,24 @@ class P2pService(Service):
 
     def _read(self) -> None:
         assert self.sockets is not None
-        rings = {4: ring.Ring(4), 6: ring.Ring(6)} if ring.available else {}
+        rings: dict[tuple[int, bool], ring.Ring] = {}
         for bound in self.sockets.all:
             reader = StunReader(bound, self._turn_of(bound, rings), self._seconds)
             self._readers.append(reader)
             self._reactor.addReader(reader)
 
-    def _turn_of(self, bound: BoundSocket, rings: dict[int, ring.Ring]) -> Callable[[int, float], bool]:
+    def _turn_of(self, bound: BoundSocket, rings: dict[tuple[int, bool], ring.Ring]) -> Callable[[int, float], bool]:
+        """Sockets of one kind share the memory of their batches."""
         assert self.sockets is not None
-        if not rings:
+        if not ring.available:
             return OneByOne(bound, self.sockets, self._answers, self.counters).turn
+        sites = bound.sites
+        kind = sites.version, sites.wildcard
+        if kind not in rings:
+            rings[kind] = ring.Ring(sites.version, REMARK_BYTES[sites.version] if sites.wildcard else 0)
         return Batches(
-            rings[bound.sites.version],
-            bound.sites,
+            rings[kind],
+            sites,
             self._answers,
             self._rates,
             self.counters,
@@ -142,6 +148,8 @@ class P2pService(Service):
         try:
             if _places(old) != _places(settings):
                 self._move(old)
+            for bound in self.sockets.all if self.sockets else ():
+                bound.sites.forget()
             if (old.rate, old.burst, old.free_loopback) != (settings.rate, settings.burst, settings.free_loopback):
                 self._configure(settings)
         finally:

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2pim.errors import BadIntegrity, BadStun, NotStun, WireError
 from p2pim.wire import stun
 from p2pim.wire.stun import Address, Attribute, Kind, StunMessage, check_integrity, pack, parse
-from p2pim.wire.stun_binding import QUESTION_ROOM, pack_question, quick_answer_4, quick_answer_6
+from p2pim.wire.stun_binding import QUESTION_ROOM, pack_question, plain_answer
 from p2pim.wire.stun_checks import pack_check, pack_check_answer, pack_check_error, pack_indication
 
 KEY = b"VOkJxbRl1RmTxUk/WvJxBt"
@@ -172,10 +172,8 @@ class WritingTests(SynchronousTestCase):
             attributes: dict[int, bytes] = {Attribute.XOR_MAPPED_ADDRESS: mapped, Attribute.OTHER_ADDRESS: other}
             return pack(StunMessage(Kind.SUCCESS, transaction, attributes))
 
-        self.assertEqual(
-            quick_answer_4(transaction, int.from_bytes(ip, "big"), port, tail), long_way(Address(ip, port))
-        )
-        self.assertEqual(quick_answer_6(transaction, ip6, port, tail), long_way(Address(ip6, port)))
+        for address in (Address(ip, port), Address(ip6, port)):
+            self.assertEqual(plain_answer(transaction, address.ip, port, tail), long_way(address))
 
     def test_mapped_ipv4_addresses_are_ipv4_addresses(self) -> None:
         """::ffff:192.0.2.1 is 192.0.2.1 to whoever compares."""
