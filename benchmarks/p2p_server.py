@@ -64,39 +64,20 @@ def answers(port: int) -> bool:
             return False
 
 
+def command(rig: Rig, name: str, port: int) -> list[str]:
+    """How a server is started."""
+    if name == "p2pim":
+        options = ["--data", str(rig.folder / f"p2pim-{port}"), "--interface", "127.0.0.1", "--port", str(port)]
+        return [str(BIN / "twistd"), "-n", "--pidfile=", "p2pim-p2p", *options]
+    bare = ["--stun-only", "--no-cli", "--no-tcp", "--no-tls", "--no-dtls", "--no-stdout-log", "--log-file", "/dev/null"]
+    place = ["-L", "127.0.0.1", "-p", str(port), "--pidfile", str(rig.folder / "coturn.pid")]
+    return [find_program("turnserver"), "-n", "-m", "0", *place, *bare]
+
+
 def start(rig: Rig, name: str) -> tuple[Program, int]:
     """A server on a core of its own."""
     port = free_udp_port()
-    if name == "p2pim":
-        data = rig.folder / f"p2pim-{port}"
-        argv = [
-            BIN / "twistd",
-            "-n",
-            "--pidfile=",
-            "p2pim-p2p",
-            "--data",
-            data,
-            "--interface",
-            "127.0.0.1",
-            "--port",
-            port,
-        ]
-        program = rig.start(name, [str(part) for part in argv], cpu=SERVER_CPU)
-    else:
-        bare = [
-            "--no-cli",
-            "--no-tcp",
-            "--no-tls",
-            "--no-dtls",
-            "--stun-only",
-            "--no-stdout-log",
-            "--log-file",
-            "/dev/null",
-        ]
-        argv = [find_program("turnserver"), "-n", "-m", "0", "-L", "127.0.0.1", "-p", port, *bare]
-        program = rig.start(
-            name, [str(part) for part in [*argv, "--pidfile", rig.folder / "coturn.pid"]], cpu=SERVER_CPU
-        )
+    program = rig.start(name, command(rig, name, port), cpu=SERVER_CPU)
 
     def ready() -> bool:
         program.check()

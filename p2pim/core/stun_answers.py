@@ -1,6 +1,6 @@
 """What the P2P server answers to which question, decided without I/O.
 
-Three rules keep it from being of use against others (``docs/decisions/p2p-server-cookies.md`` argues them):
+Three rules keep it from being of use against others (``docs/decisions/0003-p2p-server-cookies.md`` argues them):
 
 1. One question brings at most one answer, and it goes to the address that the question came from; to another port of it
    only for an asker who shows a cookie that was sent to that very port.

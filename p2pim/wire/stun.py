@@ -86,7 +86,7 @@ class Attribute(IntEnum):
     ICE_CONTROLLING = 0x802A
     RESPONSE_ORIGIN = 0x802B
     OTHER_ADDRESS = 0x802C
-    COOKIE = 0xD2C0  # ours: see docs/decisions/p2p-server-cookies.md
+    COOKIE = 0xD2C0  # ours: see docs/decisions/0003-p2p-server-cookies.md
 
 
 class Address(NamedTuple):
