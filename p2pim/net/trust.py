@@ -11,6 +11,7 @@ import hmac
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
@@ -20,7 +21,8 @@ from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-from p2pim.core.candidates import format_address, parse_host
+from p2pim.core.addresses import format_address
+from p2pim.core.candidates import parse_host
 from p2pim.errors import UntrustedServer
 from p2pim.net.certificates import fingerprint_of_der, format_fingerprint
 from p2pim.wire.messages import ALPN
@@ -88,6 +90,7 @@ class ServerTls:
     def __init__(self, server: ServerAddress, trust: Trust) -> None:
         self._server = server
         self._trust = trust
+        self._seen: WeakKeyDictionary[SSL.Connection, _Seen] = WeakKeyDictionary()
         self._context = self._make_context()
 
     def _make_context(self) -> SSL.Context:
@@ -98,7 +101,7 @@ class ServerTls:
         context.set_alpn_protos([ALPN])
         if self._trust.by_roots:
             self._load_roots(context)
-            context.set_verify(SSL.VERIFY_PEER, _note)
+            context.set_verify(SSL.VERIFY_PEER, self._note)
         else:
             context.set_verify(SSL.VERIFY_NONE)  # no chain; `judge` compares the fingerprint
         return context
@@ -115,7 +118,7 @@ class ServerTls:
     def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: N803
         """A new TLS connection (Twisted's name for it)."""
         connection = SSL.Connection(self._context, None)
-        connection.set_app_data(_Seen())
+        self._seen[connection] = _Seen()
         if parse_host(self._server.host) is None:
             connection.set_tlsext_host_name(self._server.host.encode("idna"))
         return connection
@@ -139,16 +142,25 @@ class ServerTls:
 
     def fault_of(self, connection: SSL.Connection) -> UntrustedServer | None:
         """Why the handshake of ``connection`` failed, when the server's certificate was the reason."""
-        seen = connection.get_app_data()
-        return self._unverified(seen.fault, seen.fingerprint) if isinstance(seen, _Seen) and seen.fault else None
+        seen = self._seen[connection]
+        return self._unverified(seen.fault, seen.fingerprint) if seen.fault else None
+
+    def _note(self, connection: SSL.Connection, certificate: X509, number: int, depth: int, good: int) -> bool:
+        """OpenSSL's verification asks about each certificate: keep what was wrong, and change nothing."""
+        seen = self._seen[connection]
+        if depth == 0:
+            seen.fingerprint = _fingerprint(certificate)
+        if not good:
+            seen.fault = seen.fault or _FAULTS.get(number, f"OpenSSL says error {number}")
+        return bool(good)
 
     def _compare(self, pinned: bytes, found: bytes) -> None:
         if not hmac.compare_digest(pinned, found):
             raise UntrustedServer(
-                f"The certificate of {self._server} is not the one that is pinned: expected "
-                f"{format_fingerprint(pinned)}, found {format_fingerprint(found)}. Somebody may be listening in, or the "
-                "server was set up anew. If its operator confirms the new fingerprint, sign in again and give it with "
-                "--fingerprint."
+                f"The certificate of {self._server} is not the one pinned: expected "
+                f"{format_fingerprint(pinned)}, found {format_fingerprint(found)}. Somebody may be listening in, or "
+                "the server was set up anew. If its operator confirms the new fingerprint, sign in again and give it "
+                "with --fingerprint."
             )
 
     def _unverified(self, fault: str, found: bytes) -> UntrustedServer:
@@ -167,16 +179,6 @@ class ServerTls:
         except (VerificationError, CertificateError):
             return f"it is not for {self._server.host}"
         return ""
-
-
-def _note(connection: SSL.Connection, certificate: X509, number: int, depth: int, good: int) -> bool:
-    """OpenSSL's verification asks about each certificate: keep what was wrong, and change nothing."""
-    seen = connection.get_app_data()
-    if depth == 0:
-        seen.fingerprint = _fingerprint(certificate)
-    if not good:
-        seen.fault = seen.fault or _FAULTS.get(number, f"OpenSSL says error {number}")
-    return bool(good)
 
 
 def _fingerprint(certificate: X509) -> bytes:

@@ -19,17 +19,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UPS_AT_ONCE
-from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, P2pimError
+from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, P2pimError, WireError
+from p2pim.net.trust import ServerAddress
 from p2pim.peer import events
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.home import Home
 from p2pim.peer.inbox import Inbox
-from p2pim.peer.interfaces import IChannel, IChannelUser
+from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.journal import Journal
 from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
-from p2pim.peer.session import ISessionUser, ServerAddress, Session
+from p2pim.peer.session import Session
 from p2pim.peer.states import PeerSettings, milliseconds, reason_pairs
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
@@ -91,18 +92,20 @@ class Account:
             session=self.session,
             my_device=device,
             devices_of=self.look_up_devices,
-            send_signal=self._send_negotiation,
             journal=journal.write,
             mode=settings.channel,
             lan=settings.connect == "lan",
             rng=rng,
             wall=wall,
         )
-        self.routes = Routes(self.people, self.session, self.channels, self.look_up, str(server))
+        self.routes = Routes(
+            self.people, self.session, self.channels, self.look_up, str(server), connects=settings.connect != "never"
+        )
         self.outbox = Outbox(reactor, wall, self.store, self.routes, emit, journal.write, random_bytes, self._gone)
         self.inbox = Inbox(reactor, wall, self.store, self.routes.send, emit, journal.write)
         self.transfers = Transfers(
             reactor,
+            wall=wall,
             database=self.database,
             downloads=downloads_folder(settings, home),
             accept=settings.accept,
@@ -166,18 +169,22 @@ class Account:
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
+        self.transfers.session_lost()
         self.journal.write("session", "", f"interrupted: {reason}")
         self._emit(events.SessionInterrupted(at=self._wall(), reason=reason))
 
     def reconnecting(self, reason: str) -> None:
-        """Another attempt begins."""
-        self._emit(events.Reconnecting(at=self._wall(), reason=reason))
+        """Another attempt begins; the very first one is no news."""
+        if reason != "starting":
+            self.journal.write("session", "", f"reconnecting: {reason}")
+            self._emit(events.Reconnecting(at=self._wall(), reason=reason))
 
     def signed_out(self, reason: str, message: str) -> None:
         """The session ended for good."""
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
+        self.transfers.session_lost()
         self.journal.write("session", "", f"signed out: {message or reason}")
         self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 
@@ -253,9 +260,17 @@ class Account:
         elif isinstance(signal, s.Typing):
             self._emit(events.Typing(at=self._wall(), user=user))
         elif isinstance(signal, s.TRANSFER):
-            self.transfers.signal_received(user, device, signal, channel)
+            self._transfer_signal(user, device, signal, channel)
         elif isinstance(signal, s.NEGOTIATION) and channel is None:
             self.channels.envelope(user, device, signal)
+
+    def _transfer_signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
+        try:
+            self.transfers.signal_received(user, device, signal, channel)
+        except WireError as error:
+            if channel is not None:
+                raise
+            self.journal.write("error", user, f"a signal made no sense: {error.message}")
 
     def bulk_received(self, channel: IChannel, stream: int, data: bytes) -> None:
         """A chunk of a range."""
@@ -346,9 +361,6 @@ class Account:
                 for message in self.outbox.direct_only(user):
                     self.outbox.withdraw(user, message, error)
 
-    def _send_negotiation(self, user: str, device: bytes, signal: s.Signal) -> None:
-        self.routes.send_through_server(user, device, signal)
-
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
         self.people.gone(user, device)
@@ -380,5 +392,3 @@ class Account:
     def _failed(self, failure: Failure, what: str) -> None:
         if not self._stopped:
             self.log.failure("{what} failed", failure, what=what)
-
-

@@ -27,7 +27,8 @@ from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
-from p2pim.peer.transfers import Transfer, Transfers
+from p2pim.peer.transfer import Transfer
+from p2pim.peer.transfers import Transfers
 from p2pim.storage.home import HistoryEntry
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
@@ -277,5 +278,3 @@ def _queued(message: bytes, user: str, *, connected: bool) -> SentMessage:
 
 def _no_receipt(user: str) -> Settled:
     raise TimedOut(f"No receipt from {user} in time; the message stays in the outbox and is sent again.")
-
-

@@ -1,8 +1,9 @@
 """The agent's control socket: JSON lines over a Unix socket in the home.
 
-A request is ``{"id": n, "method": m, "params": {...}}``. Answers carry its ``id``: any number of ``{"item": {...}}``, then
-one ``{"result": {...}}`` or ``{"error": code, "message": ..., "exit": status, ...}``. ``{"id": n, "cancel": true}`` ends a
-request. Only the owner of the home can reach the socket: it has mode 0600 in a directory of mode 0700.
+A request is ``{"id": n, "method": m, "params": {...}}``. Answers carry its ``id``: any number of ``{"item": {...}}``,
+then one ``{"result": {...}}`` or ``{"error": code, "message": ..., "exit": status, ...}``. A request is ended by
+``{"id": n, "cancel": true}``. Only the owner of the home can reach the socket: it has mode 0600 in a directory of mode
+0700.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class _JsonLines(LineOnlyReceiver):
 
     def send(self, value: dict[str, Any]) -> None:
         """Write one object."""
-        self.sendLine(json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode())
+        assert self.transport is not None
+        self.transport.write(json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str).encode() + b"\n")
 
     def lineReceived(self, line: bytes) -> None:
         try:
@@ -85,7 +87,7 @@ class ControlProtocol(_JsonLines):
         if not self._factory.admit(self):
             self.transport.loseConnection()
             return
-        self.transport.registerProducer(self, True)
+        self._unix().registerProducer(self, True)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._factory.discharge(self)
@@ -107,8 +109,11 @@ class ControlProtocol(_JsonLines):
         if self._paused:
             self._backlog += len(str(value))
             if self._backlog > CONTROL_BACKLOG:
-                assert self.transport is not None
-                self.transport.abortConnection()
+                self._unix().abortConnection()
+
+    def _unix(self) -> Any:
+        """The transport, by what Twisted's interfaces do not say of it."""
+        return self.transport
 
     def object_received(self, value: dict[str, Any]) -> None:
         number = value.get("id")
@@ -138,7 +143,7 @@ class ControlProtocol(_JsonLines):
     def _failed(self, failure: Failure, number: int, method: str) -> None:
         if not isinstance(failure.value, P2pimError) and not failure.check("twisted.internet.defer.CancelledError"):
             self.log.failure("the method {method} failed", failure, method=method)
-        self.send({"id": number, **error_report(failure.value)})
+        self.send({"id": number, **error_report(failure.value or P2pimError())})
 
 
 class ControlFactory(ServerFactory):

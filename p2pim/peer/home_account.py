@@ -15,12 +15,12 @@ from twisted.logger import Logger
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, Usage
 from p2pim.net.certificates import format_fingerprint, parse_fingerprint
-from p2pim.net.server_connection import Trust
+from p2pim.net.trust import ServerAddress, Trust
 from p2pim.peer.account import Account
-from p2pim.peer.events import Event, SignedOut
+from p2pim.peer.events import Event
 from p2pim.peer.home import Credentials, Home
 from p2pim.peer.journal import Journal
-from p2pim.peer.session import ServerAddress, Session
+from p2pim.peer.session import Session
 from p2pim.peer.states import PeerSettings
 from p2pim.wire import messages as m
 
@@ -148,7 +148,6 @@ class HomeAccount:
         if account is not None:
             await account.stop(forget=True)
         self._save(token="")
-        self._emit(SignedOut(at=self._wall(), reason="logout"))
 
     @property
     def welcome(self) -> m.Welcome | None:
@@ -226,28 +225,30 @@ class HomeAccount:
             if account is not None:
                 await account.stop()
             raise
+        assert self._account is not None
+        self._account.session.start()
         return welcome
 
     def _known_trust(self, server: ServerAddress) -> Trust:
         c = self._credentials
         if c.server != str(server):
             return Trust(fingerprint=None, ca_file=None, first_use=False)
-        fingerprint = parse_fingerprint(c.fingerprint) if c.fingerprint else None
+        fingerprint = parse_fingerprint(c.fingerprint) if c.pinned else None
         return Trust(fingerprint=fingerprint, ca_file=Path(c.ca_file) if c.ca_file else None, first_use=False)
 
     def _welcomed(self, welcome: m.Welcome, server: ServerAddress, trust: Trust) -> None:
         assert self._account is not None
-        seen = self._account.session.fingerprint
-        pinned = trust.fingerprint or (seen if trust.first_use else None)
+        session = self._account.session
         self._save(
             user=welcome.user,
             server=str(server),
             token=welcome.token.hex(),
-            fingerprint=format_fingerprint(pinned) if pinned else "",
+            fingerprint=format_fingerprint(session.fingerprint),
+            pinned=session.trust.fingerprint is not None,
             ca_file=str(trust.ca_file) if trust.ca_file else "",
         )
 
-    def _save(self, **changes: str) -> None:
+    def _save(self, **changes: str | bool) -> None:
         credentials: Credentials = msgspec.structs.replace(self._credentials, **changes)
         if credentials != self._credentials:
             self.home.save(credentials)

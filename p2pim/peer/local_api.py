@@ -7,7 +7,6 @@ asks need not know which. Parameters are checked against the classes here; a res
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -292,5 +291,3 @@ def error_report(error: BaseException) -> dict[str, Any]:
     if reasons is not None:
         report["reasons"] = [{"rung": rung, "reason": reason} for rung, reason in reasons]
     return report
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +90,11 @@ async def _send(peer: Peer, params: Send, item: Item) -> dict[str, Any]:
 
 
 def _statuses(peer: Peer) -> list[dict[str, Any]]:
-    return [_status(status) for status in peer.transfers.list()]
+    return [status.as_json() for status in peer.transfers.list()]
 
 
-def _status(status: Any) -> dict[str, Any]:
-    report = asdict(status) if is_dataclass(status) and not isinstance(status, type) else dict(status)
-    return {key: str(value) if isinstance(value, Path) else value for key, value in report.items()}
+def _status(peer: Peer, transfer: str) -> dict[str, Any]:
+    return peer.transfers.get(transfer).status().as_json()
 
 
 async def _transfers(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
@@ -107,14 +105,14 @@ async def _transfers(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
 async def _accept(peer: Peer, params: Accept, item: Item) -> dict[str, Any]:
     await peer.opened()
     await peer.transfers.accept(params.id, Path(params.to) if params.to is not None else None)
-    return _status(peer.transfers.get(params.id))
+    return _status(peer, params.id)
 
 
 def _change(verb: str) -> Method:
     async def method(peer: Peer, params: OfTransfer, item: Item) -> dict[str, Any]:
         await peer.opened()
         await getattr(peer.transfers, verb)(params.id)
-        return _status(peer.transfers.get(params.id))
+        return _status(peer, params.id)
 
     return method
 

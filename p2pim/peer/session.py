@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, DNSLookupError, UserError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError, UserError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -259,7 +259,7 @@ class Session:
         self._calling = call_server(self._reactor, self._endpoint, tls, self)
         try:
             await self._calling
-        except CancelledError:
+        except (CancelledError, ConnectingCancelledError):
             raise ServerUnreachable("The sign-in was given up.") from None
         except (ConnectError, DNSLookupError, UserError, OSError, ValueError) as error:
             raise ServerUnreachable(f"{self.server} cannot be reached: {_words(error)}") from None

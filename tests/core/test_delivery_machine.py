@@ -48,27 +48,30 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.next_expected = 1
         self.arrivals: Arrivals[Outgoing] = Arrivals()
         self.orderly = True
-        """No loss has gone unnoticed and no message has demanded its own route: then order is a promise."""
+        """No loss goes unnoticed and no message demands its own route: then order is a promise."""
 
-    @initialize(ways=st.sets(st.sampled_from(["direct", "relay"])))
-    def begin(self, ways: set[str]) -> None:
+    @initialize(ways=st.sets(st.sampled_from(["direct", "relay"])), orderly=st.booleans())
+    def begin(self, ways: set[str], orderly: bool) -> None:
+        self.orderly = orderly
         self.ways = {way: Way() for way in ways}
         self.ways_changed()
 
     # --- the sender
 
-    @rule(route=st.sampled_from(["auto", "auto", "auto", "auto", "direct", "relay"]))
-    def write(self, route: str) -> None:
-        """A person sends a message: it is in the outbox before it goes anywhere."""
+    @rule(routes=st.lists(st.sampled_from(["auto", "auto", "direct", "relay"]), min_size=1, max_size=3))
+    def write(self, routes: list[str]) -> None:
+        """A person sends messages: each is in the outbox before it goes anywhere."""
+        for route in routes:
+            self.write_one("auto" if self.orderly else route)
+
+    def write_one(self, route: str) -> None:
         seq = len(self.written) + 1
         message = Outgoing(seq.to_bytes(16, "big"), seq, "text", 0, route)
         self.written.append(message.id)
         self.outbox[message.id] = message
         self.sending.add(message)
-        self.orderly = self.orderly and route == "auto"
         self.pump()
 
-    @rule()
     def crash_sender(self) -> None:
         """kill -9: only the outbox is left, and every way ends."""
         self.sending = Sending()
@@ -86,36 +89,51 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     # --- the ways
 
-    @rule(name=st.sampled_from(["direct", "relay"]))
+    @rule(name=st.sampled_from(["direct", "relay"]), what=st.sampled_from("oooookkkksr"))
+    def change(self, name: str, what: str) -> None:
+        """A way opens or ends, or one side crashes."""
+        if what == "o":
+            self.open(name)
+        elif what == "k":
+            self.kill(name)
+        elif what == "s":
+            self.crash_sender()
+        else:
+            self.crash_receiver()
+
     def open(self, name: str) -> None:
         """A way appears, or a newer one replaces it."""
         self.ways[name] = Way()
         self.ways_changed()
 
-    @rule(name=st.sampled_from(["direct", "relay"]))
     def kill(self, name: str) -> None:
         """A way ends, with all that is on it."""
         self.ways.pop(name, None)
         self.ways_changed()
 
-    @rule(name=st.sampled_from(["direct", "relay"]), there=st.booleans())
-    def carry(self, name: str, there: bool) -> None:
-        """The next message, or the next receipt, arrives."""
-        way = self.ways.get(name)
-        if way is not None and there and way.there:
-            self.arrive(way, way.there.popleft())
-        elif way is not None and not there and way.back:
-            self.confirmed(way.back.popleft())
+    @precondition(lambda self: any(way.there or way.back for way in self.ways.values()))
+    @rule(pick=st.integers(0, 3), count=st.integers(1, 3))
+    def carry(self, pick: int, count: int) -> None:
+        """The next few messages or receipts on one of the ways arrive."""
+        for _ in range(count):
+            moving = [(way, there) for way in self.ways.values() for there in (True, False)]
+            moving = [(way, there) for way, there in moving if (way.there if there else way.back)]
+            if not moving:
+                return
+            way, there = moving[pick % len(moving)]
+            if there:
+                self.arrive(way, way.there.popleft())
+            else:
+                self.confirmed(way.back.popleft())
 
     @precondition(lambda self: any(way.there or way.back for way in self.ways.values()))
     @rule(there=st.booleans())
     def lose_silently(self, there: bool) -> None:
         """Something gets lost although its way stands."""
         for way in self.ways.values():
-            queue = way.there if there else way.back
+            queue = way.there if there and not self.orderly else way.back
             if queue:
                 queue.popleft()
-                self.orderly = self.orderly and not there
                 return
 
     @rule(seconds=st.sampled_from([0.1, 1.0, RESEND, RESEND_MAX]))
@@ -149,7 +167,6 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.shown.append(message.id)
         self.next_expected = self.arrivals.expected
 
-    @rule()
     def crash_receiver(self) -> None:
         """kill -9: what was held is gone, and every way ends."""
         self.arrivals = Arrivals(self.next_expected)
@@ -178,7 +195,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once both ways stand and stay, everything arrives, and soon nothing waits any more."""
-        self.ways = {"direct": Way(), "relay": Way()}
+        self.ways = {"direct": Way(), "relay": Way(), **self.ways}
         self.ways_changed()
         for _ in range(20):
             self.wait(RESEND_MAX)
@@ -194,7 +211,7 @@ class DeliveryTests(SynchronousTestCase):
         run_state_machine_as_test(
             DeliveryMachine,
             settings=settings(
-                max_examples=200,
+                max_examples=400,
                 stateful_step_count=50,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
