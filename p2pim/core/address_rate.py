@@ -1,8 +1,9 @@
 """How often each address may be answered, in a table that never grows.
 
 A row holds one number, the time at which the row's allowance would be whole again (the generic cell rate algorithm),
-and whose question it counted last. Addresses are spread over the rows by a multiplication with a secret odd number, so
-that nobody can choose addresses that fall on another's row; addresses that share one by chance share its allowance.
+and which address and port it counted last. Addresses are spread over the rows by a multiplication with a secret odd
+number, so that nobody can choose addresses that fall on another's row; addresses that share one by chance share its
+allowance.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class AddressRates:
         """The row of an address (see `address_key`)."""
         return (key * self.factor & _MASK) >> self.shift
 
-    def allow(self, key: int, now: float, cost: float = 1.0) -> bool:
-        """Count one answer to ``key``, or say that it has had enough; a refusal costs it nothing."""
+    def allow(self, key: int, port: int, now: float, cost: float = 1.0) -> bool:
+        """Count one answer to ``port`` of ``key``, or say that it has had enough; a refusal costs it nothing."""
         row = self.row(key)
         full_at = self.full_at[row]
         if full_at < now:
@@ -47,13 +48,18 @@ class AddressRates:
         if full_at + self.cost * cost > now + self.window:
             return False
         self.full_at[row] = full_at + self.cost * cost
-        self.askers[row] = key
+        self.askers[row] = key << 16 | port
         return True
 
     def heard(self, key: int, now: float, within: float) -> bool:
         """Whether ``key`` was answered within so many seconds, and nobody else on its row since then."""
         row = self.row(key)
-        return self.askers[row] == key and self.full_at[row] > now - within
+        return self.askers[row] >> 16 == key and self.full_at[row] > now - within
+
+    def heard_port(self, key: int, port: int, now: float, within: float) -> bool:
+        """Whether ``port`` was the last of ``key`` that was answered, within so many seconds."""
+        row = self.row(key)
+        return self.askers[row] == key << 16 | port and self.full_at[row] > now - within
 
 
 def address_key(ip: bytes) -> int:

@@ -301,8 +301,11 @@ STUN_BURST: Final = 300.0
 STUN_RATE_TABLE: Final = 65_536
 """Rows of the table of rates; addresses that fall on one row share its allowance. No flood from invented addresses can
 exhaust them all: that would take `STUN_RATE` times as many questions per second, far more than one core reads."""
-STUN_HEARD: Final = 30.0
-"""For so long after a plain question of an address its tests without a cookie are answered; foreign tools take 10 s."""
+STUN_HEARD: Final = 300.0
+"""For so long after a plain question an asker who knows no cookies may make the tests of RFC 5780; a tool that measures
+how soon a NAT forgets waits about as long."""
+STUN_UNPROVED_COST: Final = 5.0
+"""So many answers such a test weighs: twenty per second and address at most."""
 STUN_COOKIE_SLOT: Final = 60.0
 """A cookie is good in the slot of time that it was made in and in the next one."""
 STUN_SOCKET_BUFFER: Final = 4 * MIB

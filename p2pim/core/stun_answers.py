@@ -1,11 +1,12 @@
 """What the P2P server answers to which question, decided without I/O.
 
-Three rules keep it from being of use against others (``docs/decisions/p2p-server-cookies.md`` argues them):
+Three rules keep it from being of use against others (``docs/decisions/0003-p2p-server-cookies.md`` argues them):
 
-1. One question brings at most one answer, and it goes to where the question came from. Only who shows a cookie that was
-   sent to another port of the same address may have the answer sent there.
-2. An answer leaves from another port or address than the question reached only for an asker who has echoed a cookie, or
-   (for tools that know no cookies) whose address has asked a plain question in the last seconds.
+1. One question brings at most one answer, and it goes to the address that the question came from; to another port of it
+   only for an asker who shows a cookie that was sent to that very port.
+2. An answer leaves from another port or address than the question reached only for an asker who has echoed a cookie.
+   For tools that know no cookies, having asked a plain question shortly before stands in for one, in both rules; such
+   answers weigh `STUN_UNPROVED_COST` in the asker's allowance.
 3. A stranger's answer holds what the protocol demands and, beyond that, nothing that would make it longer than the
    question. Each address is answered so and so often per second, and answers longer than their questions count twice.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from p2pim.core.address_rate import AddressRates, address_key
-from p2pim.core.limits import STUN_HEARD
+from p2pim.core.limits import STUN_HEARD, STUN_UNPROVED_COST
 from p2pim.core.stun_cookies import Cookies
 from p2pim.errors import BadStun, NotStun
 from p2pim.wire.stun import (
@@ -110,8 +111,11 @@ class _Question:
     message: StunMessage
     size: int
     asker: Address
+    to: Address
+    """Where it wants the answer: to itself, if it does not say otherwise."""
     site: Site
     proved: bool
+    """Whether it shows a cookie that was sent to where it, or the answer that it wants, belongs."""
     now: float
 
     @property
@@ -149,17 +153,22 @@ class StunAnswers:
         return answer
 
     def _read(self, datagram: bytes, asker: Address, site: Site, now: float) -> _Question:
-        message = parse(datagram, classic=True)
+        message = parse(datagram, classic=len(asker.ip) == 4)  # RFC 3489 knows no IPv6
         if message.kind is not Kind.REQUEST or message.method != BINDING or asker.port == 0:
             raise _Refused(Outcome.IGNORED_NO_QUESTION)
+        to = _wanted_target(message, asker)
         cookie = message.attributes.get(Attribute.COOKIE, b"")
-        proved = self._cookies.proves(cookie, asker, now)
-        return _Question(message, len(datagram), asker, site, proved, now)
+        proved = any(self._cookies.proves(cookie, address, now) for address in {asker, to}) if any(cookie) else False
+        return _Question(message, len(datagram), asker, to, site, proved, now)
 
     def _count(self, question: _Question, answer: Answer) -> None:
-        cost = 2.0 if len(answer.data) > question.size else 1.0
-        allowed = self._rates.allow(address_key(question.asker.ip), question.now, cost)
-        if not allowed and not (self._free_loopback and is_loopback(question.asker.ip)):
+        asker, unproved = (
+            question.asker,
+            answer.outcome in (Outcome.CHANGED, Outcome.REDIRECTED) and not question.proved,
+        )
+        cost = STUN_UNPROVED_COST if unproved else 2.0 if len(answer.data) > question.size else 1.0
+        allowed = self._rates.allow(address_key(asker.ip), asker.port, question.now, cost)
+        if not allowed and not (self._free_loopback and is_loopback(asker.ip)):
             raise _Refused(Outcome.REFUSED_RATE)
 
     def _answer(self, question: _Question) -> Answer:
@@ -167,44 +176,33 @@ class StunAnswers:
         unknown = [kind for kind in attributes if kind < 0x8000 and kind not in KNOWN]
         if unknown:
             return _error(question, 420, unknown)
-        change_ip, change_port = question.message.change_request()
-        if Attribute.RESPONSE_PORT in attributes:
-            return self._redirected(question, change_ip, change_port)
-        if change_ip or change_port:
-            self._check_change(question)
-            if change_ip and not question.site.has_second_address:
-                return _impossible(question)
-            return self._success(question, question.asker, (change_ip, change_port), Outcome.CHANGED)
-        outcome = Outcome.CLASSIC if question.message.classic else Outcome.PLAIN
-        return self._success(question, question.asker, (False, False), outcome)
-
-    def _check_change(self, question: _Question) -> None:
-        key = address_key(question.asker.ip)
-        if not question.proved and not self._rates.heard(key, question.now, STUN_HEARD):
-            raise _Refused(Outcome.REFUSED_UNPROVED)
-
-    def _redirected(self, question: _Question, change_ip: bool, change_port: bool) -> Answer:
-        attributes = question.message.attributes
-        if Attribute.PADDING in attributes or (change_ip and not question.site.has_second_address):
+        change = question.message.change_request()
+        redirected = Attribute.RESPONSE_PORT in attributes
+        if redirected and (Attribute.PADDING in attributes or not question.to.port):
             return _error(question, 400)
-        value = attributes[Attribute.RESPONSE_PORT]
-        if len(value) not in (2, 4):
-            raise BadStun
-        to = Address(question.asker.ip, int.from_bytes(value[:2], "big"))
-        if to == question.asker:
-            return self._success(question, to, (change_ip, change_port), Outcome.REDIRECTED)
-        cookie = attributes.get(Attribute.COOKIE, b"")
-        if to.port == 0 or not self._cookies.proves(cookie, to, question.now):
+        if redirected and not self._may_redirect(question):
             return _error(question, 420, [Attribute.RESPONSE_PORT])
-        return self._success(question, to, (change_ip, change_port), Outcome.REDIRECTED)
+        if any(change) and not redirected and not self._may_change(question):
+            raise _Refused(Outcome.REFUSED_UNPROVED)
+        if change[0] and not question.site.has_second_address:
+            return _impossible(question)
+        return self._success(question, change, _outcome(question, redirected, any(change)))
 
-    def _success(self, question: _Question, to: Address, change: tuple[bool, bool], outcome: Outcome) -> Answer:
+    def _may_change(self, question: _Question) -> bool:
+        key = address_key(question.asker.ip)
+        return question.proved or self._rates.heard(key, question.now, STUN_HEARD)
+
+    def _may_redirect(self, question: _Question) -> bool:
+        key, ports = address_key(question.asker.ip), (question.asker.port, question.to.port)
+        return question.proved or any(self._rates.heard_port(key, port, question.now, STUN_HEARD) for port in ports)
+
+    def _success(self, question: _Question, change: tuple[bool, bool], outcome: Outcome) -> Answer:
         origin = question.site.origin(*change)
         if question.message.classic:
             data = _classic_success(question, origin)
         else:
             data = self._modern_success(question, origin)
-        return Answer(data, outcome, to, origin)
+        return Answer(data, outcome, question.to, origin)
 
     def _modern_success(self, question: _Question, origin: Address) -> bytes:
         transaction = question.message.transaction
@@ -227,6 +225,24 @@ class StunAnswers:
         if own_peer or question.site.has_second_address:
             yield Attribute.OTHER_ADDRESS, pack_address(question.site.other), not own_peer
         yield Attribute.RESPONSE_ORIGIN, pack_address(origin), False
+
+
+def _wanted_target(message: StunMessage, asker: Address) -> Address:
+    """What RESPONSE-PORT says (RFC 5780, 7.5), which names another port of the asker's own address."""
+    value = message.attributes.get(Attribute.RESPONSE_PORT)
+    if value is None:
+        return asker
+    if len(value) not in (2, 4):
+        raise BadStun
+    return Address(asker.ip, int.from_bytes(value[:2], "big"))
+
+
+def _outcome(question: _Question, redirected: bool, changed: bool) -> Outcome:
+    if redirected:
+        return Outcome.REDIRECTED
+    if changed:
+        return Outcome.CHANGED
+    return Outcome.CLASSIC if question.message.classic else Outcome.PLAIN
 
 
 def plain_tail(site: Site) -> bytes:

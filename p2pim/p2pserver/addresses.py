@@ -40,8 +40,8 @@ def second_address(
 ) -> bytes | None:
     """Another address of this host from which an asker at ``ip`` could be answered too.
 
-    The configured one where there is one. Else, for IPv4, one on the same interface and of the same kind (both public or
-    both private), since an address on another network could not be reached by the same askers. IPv6 hosts drop their
+    The configured one where there is one. Else, for IPv4, one on the same interface and of the same kind (both public
+    or both private), since an address on another network could not be reached by the same askers. IPv6 hosts drop their
     temporary addresses after a day, so there it takes configuration. Loopback has as many as one likes.
 
     :param configured: the operator's choice; an empty one means none at all.
@@ -56,9 +56,9 @@ def second_address(
     interface = next((local.interface for local in addresses if local.ip == ip), None)
     private = ipaddress.ip_address(ip).is_private
     for local in addresses:
-        if local.interface == interface and len(local.ip) == 4 and local.ip != ip:
-            if ipaddress.ip_address(local.ip).is_private == private:
-                return local.ip
+        near = local.interface == interface and len(local.ip) == 4 and local.ip != ip
+        if near and ipaddress.ip_address(local.ip).is_private == private:
+            return local.ip
     return None
 
 
@@ -70,7 +70,9 @@ def parse_ip(text: str) -> bytes:
     try:
         return ipaddress.ip_address(text.strip("[]")).packed
     except ValueError:
-        raise BadConfig(f"{text!r} is no IP address of this host; give one such as 192.0.2.1, or leave it away.") from None
+        raise BadConfig(
+            f"{text!r} is no IP address of this host; give one such as 192.0.2.1, or leave it away."
+        ) from None
 
 
 def to_text(address: Address) -> str:

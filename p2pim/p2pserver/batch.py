@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
+from zlib import crc32
 
 from p2pim.core.address_rate import AddressRates
 from p2pim.core.limits import STUN_DATAGRAM
-from p2pim.core.stun_answers import Answer, Outcome, StunAnswers
+from p2pim.core.stun_answers import Answer, Outcome, Site, StunAnswers
 from p2pim.p2pserver.counters import P2pCounters
 from p2pim.p2pserver.ring import CONTROL_STRIDE, NAME_STRIDE, Ring
 from p2pim.p2pserver.sites import Sites
-from p2pim.wire.stun import MAGIC, Address
+from p2pim.wire.stun import FINGERPRINT_XOR, MAGIC, Address
 from p2pim.wire.stun_binding import (
+    FINGERPRINT_TYPE,
+    MAPPED_4,
+    MAPPED_4_TYPE,
     PLAIN_BYTES,
     PLAIN_HEADER,
     PLAIN_TYPE,
-    quick_answer_4,
-    quick_answer_6,
+    PORT_MASK,
+    SUCCESS,
+    plain_answer,
 )
 
 _NAME_4 = Struct(">HI")
 _NAME_6 = Struct(">HI16s")
 _PREFIX_6 = Struct(">Q")
+_WHOLE = {more: Struct(f">{MAPPED_4.size + more}sII").pack_into for more in (0, 12)}
+"""Writes an IPv4 answer by the length of its tail: none, or the other address."""
 
 
 class Batches:
@@ -49,91 +56,100 @@ class Batches:
         self._ring, self._sites, self._answers, self._rates = ring, sites, answers, rates
         self._counters, self._send, self._free_loopback = counters, send, free_loopback
         self._quick = self._quick_4 if sites.version == 4 else self._quick_6
-        self._handed_back = 0 if sites.fixed is not None else {4: 32, 6: 40}[sites.version]
 
     def turn(self, descriptor: int, now: float) -> bool:
         """Read and answer one batch; whether there may be more."""
-        sizes = self._ring.receive(descriptor)
+        ring = self._ring
+        sizes = ring.receive(descriptor)
         if not sizes:
             return False
         self._quick(sizes, now)
-        unsent = self._ring.unsent
-        self._ring.send(descriptor)
-        self._counters.unsent += self._ring.unsent - unsent
+        ring.send(descriptor, len(sizes))
+        self._counters.unsent += ring.unsent
+        ring.unsent = 0
         self._counters.datagrams += len(sizes)
-        return len(sizes) == self._ring.count
+        return len(sizes) == ring.count
 
     def _quick_4(self, sizes: list[int], now: float) -> None:
-        ring, rates = self._ring, self._rates
-        data, names, put, handed = ring.data, ring.names, ring.put, self._handed_back
-        header, name, tail_at = PLAIN_HEADER.unpack_from, _NAME_4.unpack_from, self._tail
+        ring, rates, free_loopback = self._ring, self._rates, self._free_loopback
+        data, names, out, out_sizes, tail_of = ring.data, ring.names, ring.out, ring.out_sizes, self._tail
+        header, name, mapped, whole_of = PLAIN_HEADER.unpack_from, _NAME_4.unpack_from, MAPPED_4.pack, _WHOLE
         full_at, askers, factor, shift = rates.full_at, rates.askers, rates.factor, rates.shift
         step = 2 * rates.cost
-        latest, plain, refused = now + rates.window - step, 0, 0
+        latest, others = now + rates.window - step, 0
+        fixed = self._sites.fixed
+        tail = fixed[1] if fixed else b""
         for at, size in enumerate(sizes):
-            if size == PLAIN_BYTES:
-                kind, length, magic, transaction = header(data, at * STUN_DATAGRAM)
-                if kind == PLAIN_TYPE and magic == MAGIC and not length:
-                    port, ip = name(names, at * NAME_STRIDE + 2)
-                    row = (ip * factor & 0xFFFFFFFFFFFFFFFF) >> shift
-                    full = full_at[row]
-                    if full > latest:
-                        if ip >> 24 != 127 or not self._free_loopback:
-                            refused += 1
-                            continue
-                    else:
-                        full_at[row] = (full if full > now else now) + step
-                    askers[row] = ip
-                    put(at, quick_answer_4(transaction, ip, port, tail_at(at)), handed)
-                    plain += 1
-                    continue
-            self._slow(at, size, now)
-        self._counters.add(Outcome.PLAIN, plain)
-        self._counters.add(Outcome.REFUSED_RATE, refused)
+            start = at * STUN_DATAGRAM
+            kind, length, magic, transaction = header(data, start)
+            if size != PLAIN_BYTES or kind != PLAIN_TYPE or magic != MAGIC or length:
+                others += 1
+                self._slow(at, size, now)
+                continue
+            port, ip = name(names, at * NAME_STRIDE + 2)
+            row = (ip * factor & 0xFFFFFFFFFFFFFFFF) >> shift
+            full = full_at[row]
+            if full <= latest:
+                full_at[row] = (full if full > now else now) + step
+            elif ip >> 24 != 127 or not free_loopback:
+                others += 1
+                self._refuse(at)
+                continue
+            askers[row] = ip << 16 | port
+            if fixed is None:
+                tail = tail_of(at)
+            more = len(tail)
+            text = mapped(SUCCESS, 20 + more, MAGIC, transaction, MAPPED_4_TYPE, 1, port ^ PORT_MASK, ip ^ MAGIC) + tail
+            whole_of[more](out, start, text, FINGERPRINT_TYPE, crc32(text) ^ FINGERPRINT_XOR)
+            out_sizes[at * 2 + 1] = 40 + more
+        self._counters.add(Outcome.PLAIN, len(sizes) - others)
 
     def _quick_6(self, sizes: list[int], now: float) -> None:
-        ring, rates = self._ring, self._rates
-        plain = 0
+        ring, plain = self._ring, 0
         for at, size in enumerate(sizes):
-            if size == PLAIN_BYTES:
-                kind, length, magic, transaction = PLAIN_HEADER.unpack_from(ring.data, at * STUN_DATAGRAM)
-                port, _, ip = _NAME_6.unpack_from(ring.names, at * NAME_STRIDE + 2)
-                (prefix,) = _PREFIX_6.unpack(ip[:8])  # IPv4-mapped ones have none, and take the long way
-                if kind == PLAIN_TYPE and magic == MAGIC and not length and prefix:
-                    if rates.allow(prefix, now, 2.0):
-                        ring.put(at, quick_answer_6(transaction, ip, port, self._tail(at)), self._handed_back)
-                        plain += 1
-                    else:
-                        self._counters.add(Outcome.REFUSED_RATE)
-                    continue
-            self._slow(at, size, now)
+            kind, length, magic, transaction = PLAIN_HEADER.unpack_from(ring.data, at * STUN_DATAGRAM)
+            port, _, ip = _NAME_6.unpack_from(ring.names, at * NAME_STRIDE + 2)
+            (prefix,) = _PREFIX_6.unpack_from(ip)  # IPv4-mapped ones have none, and take the long way
+            if size != PLAIN_BYTES or kind != PLAIN_TYPE or magic != MAGIC or length or not prefix:
+                self._slow(at, size, now)
+            elif self._rates.allow(prefix, port, now, 2.0):
+                ring.put(at, plain_answer(transaction, ip, port, self._tail(at)))
+                plain += 1
+            else:
+                self._refuse(at)
         self._counters.add(Outcome.PLAIN, plain)
+
+    def _refuse(self, at: int) -> None:
+        self._ring.skip(at)
+        self._counters.add(Outcome.REFUSED_RATE)
 
     def _tail(self, at: int) -> bytes:
         """What follows the mapped address in a plain answer to datagram ``at``."""
-        fixed = self._sites.fixed
-        if fixed is not None:
-            return fixed[1]
-        ring = self._ring
-        reached = self._sites.reached(ring.control, at * CONTROL_STRIDE, ring.control_bytes(at))
+        reached = self._reached(at)
         return b"" if reached is None else reached[1]
+
+    def _reached(self, at: int) -> tuple[Site, bytes] | None:
+        return self._sites.reached(self._ring.control, at * CONTROL_STRIDE, self._ring.control_bytes(at))
 
     def _slow(self, at: int, size: int, now: float) -> None:
         ring = self._ring
-        reached = self._sites.reached(ring.control, at * CONTROL_STRIDE, ring.control_bytes(at))
+        reached = self._reached(at)
         if ring.truncated(at) or reached is None:
             self._counters.add(Outcome.IGNORED_MALFORMED)
+            ring.skip(at)
             return
         start = at * STUN_DATAGRAM
         asker, site = self._asker(at), reached[0]
         answer = self._answers.answer(bytes(ring.data[start : start + size]), asker, site, now)
         if isinstance(answer, Outcome):
             self._counters.add(answer)
+            ring.skip(at)
             return
         self._counters.add(answer.outcome)
         if answer.origin == site.here and answer.to == asker:
-            ring.put(at, answer.data, self._handed_back)
+            ring.put(at, answer.data)
         else:
+            ring.skip(at)
             self._send(answer)
 
     def _asker(self, at: int) -> Address:

@@ -2,14 +2,14 @@
 
 Python has no binding for the two, so their structures are built here, as the C library lays them out on 64-bit Linux:
 ``mmsghdr`` is eight words ``name, namelen, iov, iovlen, control, controllen, flags, len``, the second, the seventh and
-the last of them half filled. Where that does not hold, `available` is false and `p2pim.p2pserver.sockets` reads one by one.
+the last of them half filled. Where that does not hold, `available` is false and `OneByOne
+<p2pim.p2pserver.sockets.OneByOne>` takes its place.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import sys
 from struct import Struct
 from typing import Any, Final
@@ -25,7 +25,7 @@ NAME_BYTES: Final = {4: 16, 6: 28}
 
 _HEADER = Struct("@PIxxxxPPPPIxxxxIxxxx")
 _VECTOR = Struct("@PP")
-_DROPPED_BY_KERNEL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+_DROPPED_BY_KERNEL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EBADF})
 
 
 def _library() -> Any:
@@ -56,29 +56,36 @@ class Ring:
     :param version: 4 or 6.
 
     After `receive` the datagram ``at`` begins at ``at * STUN_DATAGRAM`` of ``data``, its sender's ``sockaddr`` at
-    ``at * NAME_STRIDE`` of ``names``, the kernel's remarks at ``at * CONTROL_STRIDE`` of ``control``. `put` queues an
-    answer to that sender, `send` sends what is queued.
+    ``at * NAME_STRIDE`` of ``names``, the kernel's remarks at ``at * CONTROL_STRIDE`` of ``control``. Its answer is
+    written to the same place of ``out`` and its size to ``at * 2 + 1`` of ``out_sizes``, or `skip` says that it gets
+    none; `send` sends all answers.
+
+    :param handed_back: bytes of ``control`` that go out with the answer: the kernel's remark on the way in is an order
+        on the way out, to send from the address that the question reached.
     """
 
-    def __init__(self, version: int, count: int = STUN_BATCH) -> None:
+    def __init__(self, version: int, handed_back: int, count: int = STUN_BATCH) -> None:
         self.count = count
         self.data = bytearray(count * STUN_DATAGRAM)
         self.names = bytearray(count * NAME_STRIDE)
         self.control = bytearray(count * CONTROL_STRIDE)
-        self._out = bytearray(count * STUN_DATAGRAM)
+        self.out = bytearray(count * STUN_DATAGRAM)
         self._in_vectors = _vectors(_address(self.data), count)
-        self._out_vectors = _vectors(_address(self._out), count)
+        self._out_vectors = _vectors(_address(self.out), count)
         name_bytes = NAME_BYTES[version]
         self._heads_in = self._headers(self._in_vectors, name_bytes, CONTROL_STRIDE)
-        self._heads_out = self._headers(self._out_vectors, name_bytes, 0)
+        self._heads_out = self._headers(self._out_vectors, name_bytes, handed_back)
         self._fresh = bytes(self._heads_in)
         self._in_address, self._out_address = _address(self._heads_in), _address(self._heads_out)
         words = memoryview(self._heads_in).cast("I")
-        self._sizes, self._flags, self._control_sizes = words[14::16], words[12::16], memoryview(self._heads_in).cast("Q")
-        self._out_words = memoryview(self._heads_out).cast("Q")
-        self._out_sizes = memoryview(self._out_vectors).cast("Q")
-        self._names_at, self._control_at = _address(self.names), _address(self.control)
-        self.queued = 0
+        self._sizes, self._flags, self._control_sizes = (
+            words[14::16],
+            words[12::16],
+            memoryview(self._heads_in).cast("Q"),
+        )
+        self.control_words = memoryview(self.control).cast("I")
+        self.out_sizes = memoryview(self._out_vectors).cast("Q")
+        self._skipped: list[int] = []
         self.unsent = 0
         """Answers that the kernel did not take; their askers ask again."""
 
@@ -105,36 +112,38 @@ class Ring:
         """How many bytes of remarks the kernel added."""
         return self._control_sizes[at * HEADER_WORDS + 5]
 
-    def put(self, at: int, answer: bytes, control: int) -> None:
-        """Queue ``answer`` to the sender of datagram ``at``.
+    def put(self, at: int, answer: bytes) -> None:
+        """The answer to datagram ``at``."""
+        start = at * STUN_DATAGRAM
+        self.out[start : start + len(answer)] = answer
+        self.out_sizes[at * 2 + 1] = len(answer)
 
-        :param control: how many bytes of ``control`` to send along: the kernel's remark on the way in is an order on the
-            way out, to send from the address that the question reached.
-        """
-        queued = self.queued
-        start = queued * STUN_DATAGRAM
-        self._out[start : start + len(answer)] = answer
-        self._out_sizes[queued * 2 + 1] = len(answer)
-        words, first = self._out_words, queued * HEADER_WORDS
-        words[first] = self._names_at + at * NAME_STRIDE
-        words[first + 4] = self._control_at + at * CONTROL_STRIDE
-        words[first + 5] = control
-        self.queued = queued + 1
+    def skip(self, at: int) -> None:
+        """Datagram ``at`` gets no answer; to be called in their order."""
+        self._skipped.append(at)
 
-    def send(self, descriptor: int) -> None:
-        """Send what is queued. What the kernel has no room for is dropped, what it cannot send is passed over."""
-        position, queued, self.queued = 0, self.queued, 0
-        while position < queued:
+    def send(self, descriptor: int, count: int) -> None:
+        """Send the answers to the first ``count`` datagrams, except to those skipped."""
+        if self._skipped:
+            first = 0
+            for at in self._skipped:
+                self._send(descriptor, first, at)
+                first = at + 1
+            self._skipped.clear()
+            self._send(descriptor, first, count)
+        else:
+            self._send(descriptor, 0, count)
+
+    def _send(self, descriptor: int, position: int, end: int) -> None:
+        """What the kernel has no room for is dropped, what it cannot send is passed over."""
+        while position < end:
             start = self._out_address + position * HEADER_BYTES
-            sent: int = _LIBRARY.sendmmsg(descriptor, start, queued - position, 0x40)
+            sent: int = _LIBRARY.sendmmsg(descriptor, start, end - position, 0x40)  # MSG_DONTWAIT
             if sent > 0:
                 position += sent
                 continue
-            reason = ctypes.get_errno()
-            lost = queued - position if reason in _DROPPED_BY_KERNEL else 1
+            lost = end - position if ctypes.get_errno() in _DROPPED_BY_KERNEL else 1
             self.unsent += lost
-            if reason == errno.EBADF:
-                raise OSError(reason, os.strerror(reason))
             position += lost
 
 

@@ -16,11 +16,16 @@ from p2pim.wire.stun import Address
 
 IP_PKTINFO: Final = 8
 """As on Linux; the socket module has no name for it before Python 3.14."""
-_REMARK = Struct("@NiiI4s4s")  # cmsghdr, then in_pktinfo: interface, address of ours, destination
-_REMARK_6 = Struct("@Nii16sI")  # cmsghdr, then in6_pktinfo: destination, interface
-_INTERFACE_AT: Final = {4: 16, 6: 32}
+_HEAD: Final = 16
+"""Bytes of ``cmsghdr``; then comes ``in_pktinfo`` (interface, our address, destination) or ``in6_pktinfo`` (our
+address, interface). The kernel makes no other remarks, since none are asked for."""
 _WORD = Struct("@I")
+_IP_IN: Final = {4: Struct(f"@{_HEAD + 4}x4s").unpack_from, 6: Struct(f"@{_HEAD}x16s").unpack_from}
+_LEAST: Final = {4: _HEAD + 12, 6: _HEAD + 20}
+_INTERFACE_AT: Final = {4: _HEAD, 6: _HEAD + 16}
 _REMEMBERED: Final = 1024
+REMARK_BYTES: Final = {4: 32, 6: 40}
+"""Sizes of the remarks, padded."""
 
 
 class Sites:
@@ -36,6 +41,8 @@ class Sites:
         self.wildcard = not any(bound.ip)
         self._port, self._other_port, self._second = bound.port, other_port, second
         self._known: dict[bytes, tuple[Site, bytes]] = {}
+        self._ip_in, self._least = _IP_IN[self.version], _LEAST[self.version]
+        self._interface_at = _INTERFACE_AT[self.version]
         self.fixed: tuple[Site, bytes] | None = None if self.wildcard else self.at(bound.ip)
 
     def at(self, ip: bytes) -> tuple[Site, bytes]:
@@ -49,6 +56,12 @@ class Sites:
             known = self._known[ip] = site, plain_tail(site)
         return known
 
+    def forget(self) -> None:
+        """Look for second addresses anew: the host's may have changed."""
+        self._known.clear()
+        if self.fixed is not None:
+            self.fixed = self.at(self.fixed[0].here.ip)
+
     def reached(self, control: bytearray, start: int, size: int) -> tuple[Site, bytes] | None:
         """The site that a datagram reached, by the kernel's remark at ``start`` of ``control``.
 
@@ -57,22 +70,20 @@ class Sites:
         """
         if self.fixed is not None:
             return self.fixed
-        if self.version == 4:
-            if size < _REMARK.size:
-                return None
-            _, level, kind, _, _, ip = _REMARK.unpack_from(control, start)
-            if level != socket.IPPROTO_IP or kind != IP_PKTINFO:
-                return None
-            _WORD.pack_into(control, start + _INTERFACE_AT[4], 0)
-            return self.at(ip)
-        if size < _REMARK_6.size:
+        if size < self._least:  # no remark, which the kernel leaves out when it has no memory for it
             return None
-        _, level, kind, ip, _ = _REMARK_6.unpack_from(control, start)
-        if level != socket.IPPROTO_IPV6 or kind != socket.IPV6_PKTINFO:
-            return None
+        (ip,) = self._ip_in(control, start)
         if not (ip[0] == 0xFE and ip[1] & 0xC0 == 0x80):
-            _WORD.pack_into(control, start + _INTERFACE_AT[6], 0)
-        return self.at(ip)
+            _WORD.pack_into(control, start + self._interface_at, 0)
+        return self._known.get(ip) or self.at(ip)
+
+    def destination(self, level: int, kind: int, value: bytes) -> bytes | None:
+        """The address of ours that a remark names, as the socket module gives remarks."""
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO) and len(value) >= 8:
+            return value[4:8]
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and len(value) >= 16:
+            return value[:16]
+        return None
 
 
 def remark_from(ip: bytes) -> tuple[int, int, bytes]:

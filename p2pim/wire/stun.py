@@ -86,7 +86,7 @@ class Attribute(IntEnum):
     ICE_CONTROLLING = 0x802A
     RESPONSE_ORIGIN = 0x802B
     OTHER_ADDRESS = 0x802C
-    COOKIE = 0xD2C0  # ours: see docs/decisions/p2p-server-cookies.md
+    COOKIE = 0xD2C0  # ours: see docs/decisions/0003-p2p-server-cookies.md
 
 
 class Address(NamedTuple):
@@ -222,14 +222,14 @@ def parse(datagram: bytes, *, classic: bool = False) -> StunMessage:
 
 
 def split_type(bits: int) -> tuple[Kind, int]:
-    """Kind and method of a message type (RFC 8489, figure 3)."""
+    """Kind and method of a message type (RFC 8489, figure 3; methods end at 0xFF, RFC 9443)."""
     kind = (bits & 0x100) >> 7 | (bits & 0x10) >> 4
-    return Kind(kind), (bits & 0x3E00) >> 2 | (bits & 0xE0) >> 1 | bits & 0xF
+    return Kind(kind), (bits & 0x200) >> 2 | (bits & 0xE0) >> 1 | bits & 0xF
 
 
 def join_type(kind: Kind, method: int) -> int:
     """The message type of kind and method."""
-    return (method & 0xF80) << 2 | (method & 0x70) << 1 | method & 0xF | (kind & 2) << 7 | (kind & 1) << 4
+    return (method & 0x80) << 2 | (method & 0x70) << 1 | method & 0xF | (kind & 2) << 7 | (kind & 1) << 4
 
 
 def _parse_attributes(datagram: bytes, old: bool) -> tuple[dict[int, bytes], dict[int, int]]:

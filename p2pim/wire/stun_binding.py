@@ -23,13 +23,15 @@ PLAIN_HEADER: Final = Struct(">HHI12s")
 QUESTION_ROOM: Final = 160
 """Bytes of a peer's first question: room for an answer with three IPv6 addresses and a cookie."""
 
-HEAD_4: Final = Struct(">HHI12sHHHHI")
-HEAD_6: Final = Struct(">HHI12sHHHH16s")
-TAIL: Final = Struct(">HHI")
 SUCCESS: Final = 0x0101
-MAPPED_4: Final = 12
-MAPPED_6: Final = 24
+MAPPED_4: Final = Struct(">HHI12sIHHI")
+"""A success and its mapped IPv4 address: type, length, cookie, transaction, `MAPPED_4_TYPE`, 1, port, address."""
+MAPPED_4_TYPE: Final = Attribute.XOR_MAPPED_ADDRESS << 16 | 8
+MAPPED_6: Final = Struct(">HHI12sIHH16s")
+MAPPED_6_TYPE: Final = Attribute.XOR_MAPPED_ADDRESS << 16 | 20
+FINGERPRINT_TYPE: Final = Attribute.FINGERPRINT << 16 | 4
 PORT_MASK: Final = MAGIC >> 16
+_FINGERPRINT = Struct(">II")
 
 
 def pack_question(
@@ -46,22 +48,18 @@ def pack_question(
     return pack(StunMessage(Kind.REQUEST, transaction, attributes))
 
 
-def quick_answer_4(transaction: bytes, ip: int, port: int, tail: bytes) -> bytes:
-    """The answer to a plain question that came from this IPv4 address.
+def plain_answer(transaction: bytes, ip: bytes, port: int, tail: bytes) -> bytes:
+    """The answer to a plain question that came from this address.
 
     :param tail: further attributes, packed; the FINGERPRINT comes behind them.
     """
-    size = MAPPED_4 + len(tail) + 8
-    xor_port, xor_ip = port ^ PORT_MASK, ip ^ MAGIC
-    body = HEAD_4.pack(SUCCESS, size, MAGIC, transaction, Attribute.XOR_MAPPED_ADDRESS, 8, 1, xor_port, xor_ip) + tail
-    return body + TAIL.pack(Attribute.FINGERPRINT, 4, crc32(body) ^ FINGERPRINT_XOR)
-
-
-def quick_answer_6(transaction: bytes, ip: bytes, port: int, tail: bytes) -> bytes:
-    """The same for an IPv6 address."""
-    size = MAPPED_6 + len(tail) + 8
     mask = int.from_bytes(transaction, "big") | MAGIC << 96
-    hidden = (int.from_bytes(ip, "big") ^ mask).to_bytes(16, "big")
-    kind = Attribute.XOR_MAPPED_ADDRESS
-    body = HEAD_6.pack(SUCCESS, size, MAGIC, transaction, kind, 20, 2, port ^ PORT_MASK, hidden) + tail
-    return body + TAIL.pack(Attribute.FINGERPRINT, 4, crc32(body) ^ FINGERPRINT_XOR)
+    if len(ip) == 4:
+        hidden = int.from_bytes(ip, "big") ^ MAGIC
+        size = MAPPED_4.size - HEADER_BYTES + len(tail) + 8
+        body = MAPPED_4.pack(SUCCESS, size, MAGIC, transaction, MAPPED_4_TYPE, 1, port ^ PORT_MASK, hidden) + tail
+    else:
+        hidden_6 = (int.from_bytes(ip, "big") ^ mask).to_bytes(16, "big")
+        size = MAPPED_6.size - HEADER_BYTES + len(tail) + 8
+        body = MAPPED_6.pack(SUCCESS, size, MAGIC, transaction, MAPPED_6_TYPE, 2, port ^ PORT_MASK, hidden_6) + tail
+    return body + _FINGERPRINT.pack(FINGERPRINT_TYPE, crc32(body) ^ FINGERPRINT_XOR)
