@@ -207,7 +207,7 @@ BACKLOG: Final = 1_024
 # --- the UDP socket and the udp channel
 
 UDP_READS: Final = 16
-"""Reads of the socket in one wake-up (each up to 64 KiB with receive offload); then timers and others get their turn."""
+"""Reads of the socket in one wake-up (each up to 64 KiB with receive offload); then others get their turn."""
 UDP_SOCKET_BUFFER: Final = 4 * MIB
 """The kernel's buffers: its default of 208 KiB costs a third of the speed and loses packets."""
 UDP_SEND_QUEUE: Final = 1 * MIB

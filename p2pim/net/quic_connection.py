@@ -2,21 +2,21 @@
 
 What is chosen here, and why:
 
-- qh3 2.1's native core has one congestion control, CUBIC with HyStart++ and pacing (RFC 9438, RFC 9406): there is nothing
-  to choose. Its Reno-friendly part grows one datagram per round trip (alpha 1, beta 0.7), so on a path that loses at random
-  it keeps about 1.4 times the window of the kernel's CUBIC (alpha 0.53).
+- qh3 2.1's native core has one congestion control, CUBIC with HyStart++ and pacing (RFC 9438, RFC 9406): there is
+  nothing to choose. Its Reno-friendly part grows one datagram per round trip (alpha 1, beta 0.7), so on a path that
+  loses at random it keeps about 1.4 times the window of the kernel's CUBIC (alpha 0.53).
 - AES-128-GCM first: ChaCha20 was 17 % slower where the processor has AES.
-- The dialler finds the path's size by itself (RFC 8899; qh3 probes 1280, 1350, 1452 and 1472 in the dialling role only), the
-  listener sends what it is told to (`datagram_size`), 1200 unless the path is known to carry more. After a run of losses
-  qh3 falls back to 1200.
+- The dialler finds the path's size by itself (RFC 8899; qh3 probes 1280, 1350, 1452 and 1472 in the dialling role
+  only), the listener sends what it is told to (`datagram_size`), 1200 unless the path is known to carry more. After a
+  run of losses qh3 falls back to 1200.
 - One address for ever: qh3 is told the same remote address whatever the path is, so that QUIC's own migration never
   starts. Which address is behind it is decided by keyed checks, outside.
 
 The proof that the dialler knows the negotiation's secrets is a MAC over the TLS session. TLS has an exporter for that;
 qh3 has none, but tells both ends' first traffic secrets to a key log (``secrets_log_file``). Those are derived from the
-same master secret and the same transcript as the exporter's, both key shares, both randoms and the certificate among them,
-so a value derived from them one-way is as unique to the session as an exporter value: no two connections share it, and
-who stands in the middle of two has two different ones.
+same master secret and the same transcript as the exporter's, both key shares, both randoms and the certificate among
+them, so a value derived from them one-way is as unique to the session as an exporter value: no two connections share
+it, and who stands in the middle of two has two different ones.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from qh3.quic.events import ConnectionTerminated
 from qh3.tls import CipherSuite
 
 from p2pim.core import limits
+from p2pim.core.proof import EXPORTER_LABEL
 from p2pim.net.certificates import CertificateAndKey
 from p2pim.wire.demux import CONNECTION_ID_BYTES
 
@@ -40,7 +41,6 @@ ALPN: Final = "p2pim-channel/1"
 SMALLEST_DATAGRAM: Final = 1200
 INITIAL_RTT: Final = 0.2
 """Before the first sample, in seconds: a lost first packet is sent again after twice this."""
-BINDING_LABEL: Final = b"EXPORTER-p2pim-channel"
 _NOWHERE: Final = ("192.0.2.1", 4433)  # what qh3 takes the other end's address for (TEST-NET-1)
 _NOWHERE_V6: Final = ("2001:db8::1", 4433)
 
@@ -70,7 +70,7 @@ class _Secrets:
         secrets = self._secrets
         key = secrets["CLIENT_TRAFFIC_SECRET_0"] + secrets["SERVER_TRAFFIC_SECRET_0"]
         secrets.clear()
-        return hmac.digest(key, BINDING_LABEL, hashlib.sha256)
+        return hmac.digest(key, EXPORTER_LABEL, hashlib.sha256)
 
 
 class LeanConnection(QuicConnection):
@@ -166,7 +166,7 @@ class LeanConnection(QuicConnection):
     @property
     def largest_datagram(self) -> int:
         """The path's size as far as it is known."""
-        return SMALLEST_DATAGRAM if self._core is None else int(self._core.active_path[3])
+        return SMALLEST_DATAGRAM if self._core is None else int(self._core.active_path[5])
 
 
 def _configuration(is_client: bool, secrets: _Secrets, datagram_size: int) -> QuicConfiguration:
