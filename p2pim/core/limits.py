@@ -104,6 +104,21 @@ LAN_CONNECTS_AT_ONCE: Final = 8
 CHANNELS_INCOMING_UNPROVED: Final = 64
 """Incoming connections on a peer's listener that have not proved themselves yet."""
 
+CHANNEL_PING: Final = 10.0
+"""A ping over a channel that somebody waits for is given up after this."""
+CHANNEL_PINGS: Final = 64
+"""Pings of one channel that wait for an answer."""
+CHANNEL_CLOSING: Final = 2.0
+"""How long a closed channel may take to end politely before its connection is cut."""
+OFFLINE_PROBE: Final = 3.0
+"""A channel to someone whom the server calls offline has this long to show that it lives."""
+CHANNELS: Final = 1_000
+"""Channels at once: each costs a connection and its buffers."""
+USED_RECENTLY: Final = 300.0
+"""A direct channel to someone is tried again and again for so long after the last word between us."""
+USERS_IN_USE: Final = 256
+"""Users for whom that is remembered."""
+
 # --- delivery
 
 OUTBOX: Final = 10_000
@@ -121,6 +136,8 @@ BUSY_WAIT: Final = 1.0
 """When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
 ARRIVALS: Final = 4_096
 """Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
+UNSTORED: Final = 4_096
+"""Messages received and not yet committed; further ones are not confirmed, and so come again."""
 LOOK_UP_EVERY: Final = 30.0
 """Between questions for the presence of people who are no contacts and for whom messages wait."""
 LOOK_UPS_AT_ONCE: Final = 16
@@ -159,6 +176,42 @@ OFFERS_WAITING: Final = 256
 """Offers of one user that wait for an answer."""
 FREE_SPACE_KEPT: Final = 64 * MIB
 """A transfer never takes the last of a disk."""
+FILE_NAME: Final = 200
+"""Bytes (UTF-8) in a stored file name: with the partial's suffix and a number it stays below the usual 255."""
+MANIFEST_ENTRIES: Final = 500_000
+"""Files and folders in one manifest; each costs the receiver some hundred bytes of memory."""
+MANIFEST_DEPTH: Final = 64
+"""Folders inside one another; the receiver holds one descriptor for each level."""
+MANIFEST_PATH: Final = 3_072
+"""Bytes in the path of one file of a folder, which leaves room for the folder's own place below 4,096."""
+CHECKPOINT_INTERVAL: Final = 0.5
+"""Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to fetch."""
+CHECKPOINTS_KEPT: Final = 8
+"""Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
+PROGRESS_INTERVAL: Final = 0.25
+"""Between two progress events of one transfer."""
+TRANSFERS_RUNNING: Final = 32
+"""Transfers received at once, and `TRANSFERS_RUNNING_PER_USER` from one user: each holds its pieces in flight in memory."""
+TRANSFERS_RUNNING_PER_USER: Final = 4
+TRANSFER_STALL: Final = 30.0
+"""Without a byte for so long, what was asked for is asked for again by another route."""
+TRANSFER_STALLS: Final = 4
+"""Stalls in succession, without one byte between them, after which the other side is too slow."""
+TRANSFER_REHASH_RATE: Final = 50 * MIB
+"""Bytes a second at which the slowest sender is expected to hash what the receiver has already; stalls wait for it."""
+TRANSFER_MISMATCHES: Final = 3
+"""Pieces or prefixes that differed, in succession, after which a transfer has failed."""
+TRANSFER_RETRY_FIRST: Final = 2.0
+"""The first wait after no route was found; doubles up to `TRANSFER_RETRY_MAX`. A route that appears ends the wait."""
+TRANSFER_RETRY_MAX: Final = 60.0
+TRANSFER_TICK: Final = 5.0
+"""Between looks for stalls and for offers that nobody answered."""
+OFFER_LIFETIME: Final = 7 * 86_400.0
+"""An offer that nobody has answered for so long is withdrawn."""
+PARTIAL_LIFETIME: Final = 7 * 86_400.0
+"""The partial file of a failed transfer is kept so long for a new offer of the same content to go on with."""
+TRANSFERS_KEPT: Final = 1_000
+"""Ended transfers that are remembered; the oldest are forgotten first."""
 
 # --- reconnecting
 
@@ -203,6 +256,12 @@ COMPLAINTS_PER_SECOND: Final = 20.0
 """Log lines about misbehaving strangers; the rest are counted and summed up, so that nobody fills the disk."""
 BACKLOG: Final = 1_024
 """Connections that the kernel holds until they are accepted; a restart brings everybody back at once."""
+REQUEST_TIME: Final = 15.0
+"""A request that the server has not answered after this has failed."""
+REQUESTS_WAITING: Final = 1_024
+"""Requests of one client that wait for an answer."""
+ENVELOPES_REMEMBERED: Final = 4_096
+"""Envelopes whose sender is still told if the server could not forward them; the oldest are forgotten first."""
 
 # --- the UDP socket and the udp channel
 

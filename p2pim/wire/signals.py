@@ -155,6 +155,10 @@ class FileOffer(Signal, frozen=True, tag=30):
     modified_ns: int = 0
     comment: Annotated[str, Meta(max_length=2000)] = ""
     folder: bool = False
+    executable: bool = False
+    """Whether a single file may be executed by its owner; in a folder the manifest says it for each file."""
+    route: Annotated[str, Meta(max_length=8)] = "auto"
+    """How the sender wants it pulled: "auto", "direct" or "relay"."""
 
 
 class FileAnswer(Signal, frozen=True, tag=31):
@@ -183,7 +187,8 @@ class FileState(Signal, frozen=True, tag=33):
     """A change that one side tells the other.
 
     ``state``: "paused", "resumed", "cancelled", "failed" (``reason`` says why), "completed" (``digest`` is the whole),
-    "restart" (the sender's answer to a digest that differs: begin again at 0) or "unknown" (no such transfer here).
+    "restart" (the sender's answer to a digest that differs: begin again at 0), "unknown" (no such transfer here) or
+    "noted" (the answer to an end — a refusal, "cancelled", "failed", "completed" — which is repeated until it comes).
     """
 
     transfer: TransferId

@@ -1,0 +1,1 @@
+"""A conversation in a terminal: `keys` and `editor` turn bytes into a line of text, `screen` draws, `session` talks."""

@@ -1,0 +1,82 @@
+"""``msg`` and ``history``: what is said and what was said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from p2pim.cli.commands.options import Command
+from p2pim.cli.invocation import Invocation, pass_invocation
+from p2pim.cli.text import date_text, route_text, state_mark
+from p2pim.core.limits import MESSAGE_TEXT
+from p2pim.errors import Usage
+
+
+@click.command("msg", cls=Command)
+@click.argument("user")
+@click.argument("text", nargs=-1, required=True)
+@click.option("--route", type=click.Choice(["auto", "direct", "relay"]), default="auto", help="Which way it may go.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds to wait at most.")
+@click.option("--wait/--no-wait", default=True, help="Wait for the receipt (the default), or not.")
+@pass_invocation
+def msg_command(
+    invocation: Invocation, user: str, text: tuple[str, ...], route: str, timeout: float | None, wait: bool
+) -> None:
+    """Send TEXT to USER and wait for the receipt; `-` sends what stdin holds."""
+    message = _from_stdin() if text == ("-",) else " ".join(text)
+    if not message.strip():
+        raise Usage("There is no text to send.")
+    params = {"user": user, "text": message, "route": route, "timeout": timeout, "wait": wait}
+    result = invocation.ask("msg", params)
+    invocation.output.item(result, _sent_text(user, result))
+    if result.get("note"):
+        invocation.output.aside(str(result["note"]))
+
+
+def _from_stdin() -> str:
+    """What stdin holds, at most one byte more than a message may have: the refusal of that says the limit."""
+    data = sys.stdin.buffer.read(MESSAGE_TEXT + 1)
+    try:
+        return data.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise Usage(
+            f"What stdin holds is no text in UTF-8 of at most {MESSAGE_TEXT} bytes; send it as a file."
+        ) from None
+
+
+def _sent_text(user: str, result: Mapping[str, Any]) -> str:
+    if result.get("queued"):
+        return f"waits for {user} in this home's outbox"
+    way = route_text(result.get("route"), result.get("address"))
+    if result["state"] == "sent":
+        return f"sent to {user}, not confirmed yet: {way}"
+    took = f", {result['ms']:.0f} ms" if result.get("ms") is not None else ""
+    return f"{result['state']} to {user}: {way}{took}"
+
+
+@click.command("history", cls=Command)
+@click.argument("user")
+@click.option("--search", metavar="TEXT", help="Only messages that contain it.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The newest so many.")
+@click.option("--before", metavar="ID", help="Only messages before this one.")
+@pass_invocation
+def history_command(invocation: Invocation, user: str, search: str | None, limit: int, before: str | None) -> None:
+    """Read what was said with USER: with routes, receipts and times."""
+    params = {"user": user, "search": search, "limit": limit, "before": before}
+    messages = invocation.ask("history", params, online=False)["messages"]
+    for message in messages:
+        invocation.output.item(message, history_line(user, message))
+    if not messages:
+        invocation.output.note(f"Nothing was said with {user}" + (f" that contains {search!r}." if search else " yet."))
+
+
+def history_line(user: str, message: Mapping[str, Any]) -> str:
+    """``2026-01-31 14:03 bob: text   (direct TCP 192.0.2.7:50122 ✓)``."""
+    mine = message.get("direction") == "out"
+    when = date_text(message.get("sent_at") if mine else message.get("received_at") or message.get("sent_at"))
+    mark = f" {state_mark(message.get('state'))}" if mine else ""
+    way = route_text(message.get("route"), message.get("address"))
+    return f"{when} {'me' if mine else user}: {message['text']}  ({way}{mark})"

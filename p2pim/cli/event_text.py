@@ -1,0 +1,107 @@
+"""Events as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from p2pim.cli.text import clock_text, conversation_title, duration_text, rate_text, route_text, size_text
+
+Event = Mapping[str, Any]
+
+
+def event_line(event: Event, command_prefix: str = "p2pim") -> str | None:
+    """One line about ``event`` with the time of day, or None for those that would only scroll the others away.
+
+    :param command_prefix: what the commands that it suggests begin with.
+    """
+    write = _WRITERS.get(str(event.get("event")))
+    text = write(event, command_prefix) if write else None
+    return None if text is None else f"{clock_text(event.get('at'))} {text}"
+
+
+def _signed_in(event: Event, prefix: str) -> str:
+    return f"Signed in as {event['user']} at {event['server']}, which sees you at {event['address']}."
+
+
+def _interrupted(event: Event, prefix: str) -> str:
+    return f"The connection to the server ended: {event['reason']}"
+
+
+def _reconnecting(event: Event, prefix: str) -> str:
+    return f"Connecting again: {event['reason']}"
+
+
+def _signed_out(event: Event, prefix: str) -> str:
+    return f"Signed out ({event['reason']}). {event.get('message', '')}".rstrip()
+
+
+def _presence(event: Event, prefix: str) -> str:
+    return f"{event['user']} is {event['status']}."
+
+
+def _message(event: Event, prefix: str) -> str:
+    return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
+
+
+def _receipt(event: Event, prefix: str) -> str:
+    return f"{event['user']}: message {event['state']} ({route_text(event['route'])})"
+
+
+def _channel_opened(event: Event, prefix: str) -> str:
+    if event["kind"] == "relay":
+        return f"{event['user']} — relayed channel opened"
+    return conversation_title(str(event["user"]), event) + (", same LAN" if event.get("same_lan") else "")
+
+
+def _channel_closed(event: Event, prefix: str) -> str:
+    return f"{event['user']} — {event['kind']} channel closed: {event['reason']}"
+
+
+def _connect_failed(event: Event, prefix: str) -> str:
+    reasons = "; ".join(f"{reason['rung']}: {reason['reason']}" for reason in event["reasons"])
+    return f"{event['user']} — no direct channel ({reasons or 'no reason known'})"
+
+
+def offer_text(event: Event) -> str:
+    """What is offered: ``photos (312 files, 1.2 GiB) — "from Sunday"``."""
+    files = f"{event['files']} files, " if event.get("files", 1) != 1 else ""
+    comment = f" — “{event['comment']}”" if event.get("comment") else ""
+    return f"{event['name']} ({files}{size_text(event['size'])}){comment}"
+
+
+def _offer(event: Event, prefix: str) -> str:
+    if event["direction"] == "out":
+        return f"{event['user']} is offered {offer_text(event)}."
+    return f"{event['user']} offers {offer_text(event)}. To take it: {prefix} accept {event['transfer']}"
+
+
+def _completed(event: Event, prefix: str) -> str:
+    seconds = float(event.get("seconds") or 0)
+    rate = f" at {rate_text(event['bytes'] / seconds)}" if seconds > 0 else ""
+    took = f"{size_text(event['bytes'])} in {duration_text(seconds)}{rate}, {route_text(event.get('route'))}"
+    where = f" → {Path(event['path'])}" if event.get("path") else ""
+    return f"{event['name']} is complete{where} ({took})"
+
+
+def _disrupted(event: Event, prefix: str) -> str:
+    detail = f": {event['message']}" if event.get("message") else ""
+    return f"Transfer {event['transfer']} ended after {size_text(event['bytes'])}, {event['reason']}{detail}"
+
+
+_WRITERS: dict[str, Callable[[Event, str], str]] = {
+    "signed-in": _signed_in,
+    "interrupted": _interrupted,
+    "reconnecting": _reconnecting,
+    "signed-out": _signed_out,
+    "presence": _presence,
+    "message": _message,
+    "receipt": _receipt,
+    "channel-opened": _channel_opened,
+    "channel-closed": _channel_closed,
+    "connect-failed": _connect_failed,
+    "offer": _offer,
+    "completed": _completed,
+    "disrupted": _disrupted,
+}

@@ -1,0 +1,117 @@
+"""One call of the command: its home, its output, and how its work is run. Commands get it as their first argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from p2pim.cli.backend import Backend, OpenBackend, ignore_item, open_backend
+from p2pim.cli.output import Output
+from p2pim.cli.running import Main, run_reactor
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Work = Callable[[Any, Backend], Coroutine["Deferred[Any]", Any, T]]
+"""What a command does with a backend: takes the reactor and the backend."""
+
+
+class Invocation:
+    """What the parts of one command share.
+
+    :param launch: runs a coroutine on the reactor; tests bring their own.
+    :param opener: finds the agent or makes a peer; tests bring their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        output: Output | None = None,
+        launch: Callable[[Main[Any]], Any] | None = None,
+        opener: OpenBackend = open_backend,
+    ) -> None:
+        self.output = output or Output()
+        self.verbose = False
+        self._home: Path | None = None
+        self._launch = launch
+        self._opener = opener
+
+    @property
+    def home(self) -> Path:
+        """``--home``, ``P2PIM_HOME``, or the platform's directory for a user's data."""
+        if self._home is None:
+            named = os.environ.get("P2PIM_HOME")
+            self._home = Path(named).expanduser() if named else default_home()
+        return self._home
+
+    @home.setter
+    def home(self, home: Path) -> None:
+        self._home = home.expanduser()
+
+    @property
+    def command_prefix(self) -> str:
+        """How to call p2pim for this very home: what a printed suggestion begins with."""
+        import shlex
+
+        if self._home is None or (not os.environ.get("P2PIM_HOME") and self._home == default_home()):
+            return "p2pim"
+        return (
+            "p2pim"
+            if os.environ.get("P2PIM_HOME") == str(self._home)
+            else f"p2pim --home {shlex.quote(str(self._home))}"
+        )
+
+    def run(self, main: Main[T]) -> T:
+        """What ``main(reactor)`` returns."""
+        result: T = self._launch(main) if self._launch else run_reactor(main, verbose=self.verbose)
+        return result
+
+    def work(self, work: Work[T], *, online: bool = True) -> T:
+        """What ``work(reactor, backend)`` returns; the backend is closed afterwards, whatever happened.
+
+        :param online: whether it needs the server; without an agent the peer then signs in first.
+        """
+
+        async def main(reactor: Any) -> T:
+            backend = await self._opener(reactor, self.home, online)
+            try:
+                return await work(reactor, backend)
+            finally:
+                await backend.close()
+
+        return self.run(main)
+
+    def ask(
+        self, method: str, params: dict[str, Any] | None = None, *, item: Any = ignore_item, online: bool = True
+    ) -> dict[str, Any]:
+        """The result of one method of the local API."""
+
+        async def work(reactor: Any, backend: Backend) -> dict[str, Any]:
+            return await backend.call(method, params or {}, item)
+
+        return self.work(work, online=online)
+
+
+def default_home() -> Path:
+    """The platform's directory for this user's data."""
+    from platformdirs import user_data_path
+
+    return user_data_path("p2pim", appauthor=False)
+
+
+def has_terminal() -> bool:
+    """Whether a person can be asked: both what they type and what they see is a terminal."""
+    import sys
+
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def pass_invocation(function: Callable[Concatenate[Invocation, P], T]) -> Callable[P, T]:
+    """Give a command its `Invocation` as first argument."""
+    return click.make_pass_decorator(Invocation)(function)

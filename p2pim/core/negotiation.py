@@ -1,0 +1,304 @@
+"""How two devices come to one channel, decided without any I/O.
+
+One `Negotiation` lives at each side, from the offer until there is a channel or a list of reasons why not. The
+offerer's life::
+
+    offer sent ---------> answered --------------> channel
+         |  candidates known  |   first proved link: nominated, adopted
+         |                    |
+         +----- declined, no answer, all dials failed at both ends, time over -----> failed, with a reason per rung
+
+The answerer knows the offerer's candidates from the beginning, dials as well, and adopts the link that the offerer
+nominates. Both sides dial at once: a firewall in front of one of them does not matter, and nobody waits for a turn.
+
+The ladder is a tuple of rungs. Each candidate belongs to one, each rung has a delay after which it joins the race,
+and each collects what went wrong on it, so that "why is this pair relayed" has an answer. Candidates may be trickled
+(`Negotiation.more`): until the other side has said that there are no more, a ladder without hope is not yet
+exhausted.
+
+Inputs are method calls with ``now``; what is to be done comes out of `Negotiation.effects`; `Negotiation.timer` says
+when to call `Negotiation.time_passed`. Following RFC 8445 in its terms, though the ladder is not ICE's list of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from p2pim.core.candidates import (
+    DIRECT_RUNG,
+    LAN_RUNG,
+    RELAY_RUNG,
+    UDP_RUNG,
+    Surroundings,
+    choose,
+    format_address,
+    rung_of,
+)
+from p2pim.core.limits import NEGOTIATION_TIME
+from p2pim.wire.signals import Candidate, Offer
+
+INCOMING_RUNG: Final = "tcp-incoming"
+"""Not climbed but waited on: the other side's dials."""
+
+DIRECT_LADDER: Final = (LAN_RUNG, DIRECT_RUNG)
+RELAY_LADDER: Final = (RELAY_RUNG,)
+
+STEP: Final = 0.05
+"""Seconds between two dials: long enough that the better one of two that both work is nearly always first (RFC
+8305)."""
+RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.2, RELAY_RUNG: 0.0}
+"""Seconds after which a rung joins the race: the cheaper ways are tried first, none is waited for."""
+
+REASON: Final = 300
+"""Characters of a reason that goes to the other side (the bound of `p2pim.wire.signals.Reason`)."""
+
+Reasons = tuple[tuple[str, str], ...]
+
+
+class State(Enum):
+    """Where a negotiation is."""
+
+    OFFERED = "offered"
+    TRYING = "trying"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Call ``candidate`` (None on the relay's rung: the splice); what becomes of it is reported under ``number``."""
+
+    number: int
+    rung: str
+    candidate: Candidate | None
+
+
+@dataclass(frozen=True)
+class Nominate:
+    """Tell the other side that ``link`` is the one."""
+
+    link: int
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """``link`` is the channel; every other one of this negotiation is closed."""
+
+    link: int
+    rung: str
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """Tell the offerer that nothing can be reached from here."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """There will be no channel."""
+
+    reasons: Reasons
+
+
+Effect = Dial | Nominate | Adopt | Exhausted | Failed
+
+
+def stands(mine: Offer, theirs: Offer) -> bool:
+    """Whether my offer is the one that counts when both sides offered at once; the other side finds the opposite."""
+    return (mine.tie_breaker, mine.negotiation) > (theirs.tie_breaker, theirs.negotiation)
+
+
+@dataclass
+class _Rung:
+    """What happened on one rung."""
+
+    waiting: dict[int, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def summary(self, nothing: str) -> str:
+        late = [f"{address}: no answer in time" for address in self.waiting.values()]
+        return "; ".join(self.failures + late) or nothing
+
+
+class Negotiation:
+    """One side's view of one negotiation.
+
+    :param offerer: whether this side made the offer.
+    :param ladder: the rungs that both sides would take.
+    :param now: the present time; the negotiation is over `NEGOTIATION_TIME` later, whatever happens.
+    """
+
+    def __init__(self, *, offerer: bool, ladder: tuple[str, ...], around: Surroundings, now: float) -> None:
+        self.offerer = offerer
+        self.ladder = ladder
+        self.state = State.OFFERED
+        self._around = around
+        self._end = now + NEGOTIATION_TIME
+        self._rungs = {rung: _Rung() for rung in (*ladder, INCOMING_RUNG)}
+        self._scheduled: list[tuple[float, Dial]] = []
+        self._proved: dict[int, str] = {}
+        self._numbers = 0
+        self._dialled: set[str] = set()
+        self._complete = False
+        self._exhausted_there = False
+        self._exhausted_here = False
+        self._effects: list[Effect] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in (State.DONE, State.FAILED)
+
+    def effects(self) -> list[Effect]:
+        """What is to be done now, in order; each is given once."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def timer(self) -> float | None:
+        """When `time_passed` is to be called next; None when never."""
+        if self.over:
+            return None
+        return min([self._end, *(at for at, _ in self._scheduled)])
+
+    # --- inputs
+
+    def begin(self, candidates: Sequence[Candidate], now: float, *, complete: bool = True) -> None:
+        """The other side's half is known: race. ``complete``: it will not name more candidates later."""
+        if self.state is not State.OFFERED:
+            return
+        self.state = State.TRYING
+        if RELAY_RUNG in self.ladder:
+            self._schedule(RELAY_RUNG, None, now)
+        self.more(candidates, now, complete=complete)
+
+    def more(self, candidates: Sequence[Candidate], now: float, *, complete: bool) -> None:
+        """The other side named further candidates."""
+        if self.state is not State.TRYING:
+            return
+        chosen, refused = choose(candidates, self._around)
+        for refusal in refused:
+            address = format_address(refusal.candidate.host, refusal.candidate.port)
+            self._note(rung_of(refusal.candidate), f"{address} {refusal.reason}")
+        for candidate in chosen:
+            rung = rung_of(candidate)
+            if rung in self.ladder:
+                self._schedule(rung, candidate, now)
+        self._complete = self._complete or complete
+        self.time_passed(now)
+        self._check_hope()
+
+    def dial_failed(self, number: int, reason: str) -> None:
+        """The dial, or the link that it became, came to nothing."""
+        self._proved.pop(number, None)
+        for rung in self._rungs.values():
+            address = rung.waiting.pop(number, None)
+            if address is not None:
+                rung.failures.append(f"{address}: {reason}")
+        self._check_hope()
+
+    def incoming_failed(self, link: int, reason: str) -> None:
+        """A link that the other side dialled came to nothing."""
+        self._proved.pop(link, None)
+        self._note(INCOMING_RUNG, reason)
+
+    def proved(self, link: int, rung: str) -> None:
+        """Both ends of ``link`` are who they should be. Links that were dialled here have the dial's number."""
+        if self.state is not State.TRYING:
+            return
+        self._proved[link] = rung
+        if self.offerer:
+            self._effects.append(Nominate(link))
+            self._adopt(link)
+
+    def nominated(self, link: int) -> None:
+        """The offerer picked ``link``."""
+        if self.state is State.TRYING and not self.offerer and link in self._proved:
+            self._adopt(link)
+
+    def declined(self, reason: str) -> None:
+        """The other side said no; after an answer: that it can reach nothing itself."""
+        if self.state is State.OFFERED:
+            self.abandon(f"the other side declined: {reason}")
+        elif self.state is State.TRYING and not self._exhausted_there:
+            self._exhausted_there = True
+            self._note(INCOMING_RUNG, f"the other side says: {reason}")
+            self._check_hope()
+
+    def abandon(self, reason: str) -> None:
+        """Something outside makes it pointless."""
+        if not self.over:
+            self._fail(tuple((rung, reason) for rung in self.ladder))
+
+    def time_passed(self, now: float) -> None:
+        """The time that `timer` named has come."""
+        if self.over:
+            return
+        due = [dial for at, dial in self._scheduled if at <= now]
+        self._scheduled = [(at, dial) for at, dial in self._scheduled if at > now]
+        self._effects += due
+        if now >= self._end:
+            self._fail(self._reasons())
+
+    def reachable_from_here(self) -> str:
+        """What was tried from this side and how it failed, in one line for the other side."""
+        tried = [f"{rung}: {self._rungs[rung].summary('no address to try')}" for rung in self.ladder]
+        return "; ".join(tried)[:REASON]
+
+    # --- inside
+
+    def _schedule(self, rung: str, candidate: Candidate | None, now: float) -> None:
+        address = "the relay" if candidate is None else format_address(candidate.host, candidate.port)
+        if address in self._dialled:
+            return
+        self._dialled.add(address)
+        self._numbers += 1
+        before = sum(1 for number in self._rungs[rung].waiting)
+        self._rungs[rung].waiting[self._numbers] = address
+        self._scheduled.append((now + RUNG_DELAY[rung] + before * STEP, Dial(self._numbers, rung, candidate)))
+
+    def _note(self, rung: str, reason: str) -> None:
+        if rung in self._rungs and len(self._rungs[rung].failures) < 2 * len(self._rungs) + 16:
+            self._rungs[rung].failures.append(reason)
+
+    def _adopt(self, link: int) -> None:
+        self.state = State.DONE
+        self._scheduled.clear()
+        self._effects.append(Adopt(link, self._proved[link]))
+
+    def _check_hope(self) -> None:
+        """Whether any dial is left, here or there."""
+        waiting = any(self._rungs[rung].waiting for rung in self.ladder)
+        if self.state is not State.TRYING or waiting or not self._complete:
+            return
+        if not self.offerer and not self._exhausted_here:
+            self._exhausted_here = True
+            self._effects.append(Exhausted(self.reachable_from_here()))
+        if self._exhausted_there and self.offerer:
+            self._fail(self._reasons())
+
+    def _fail(self, reasons: Reasons) -> None:
+        self.state = State.FAILED
+        self._scheduled.clear()
+        self._effects.append(Failed(reasons))
+
+    def _reasons(self) -> Reasons:
+        if self.state is State.OFFERED:
+            return tuple((rung, "the other side did not answer the offer in time") for rung in self.ladder)
+        reasons = [(rung, self._rungs[rung].summary(_nothing_to_try(rung))) for rung in self.ladder]
+        if RELAY_RUNG not in self.ladder:
+            nobody = "nobody reached an address of mine in time" if self._around.listening else "I listen nowhere"
+            reasons.append((INCOMING_RUNG, self._rungs[INCOMING_RUNG].summary(nobody)))
+        return tuple(reasons)
+
+
+def _nothing_to_try(rung: str) -> str:
+    if rung == LAN_RUNG:
+        return "the other side has no local address that can be dialled from here"
+    if rung == DIRECT_RUNG:
+        return "the other side has no public address"
+    return "there was nothing to try"

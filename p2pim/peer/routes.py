@@ -1,0 +1,135 @@
+"""By which way things go to another device: a direct channel, the server, or a relayed channel for bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Protocol
+
+from p2pim.core.delivery import DIRECT, RELAY
+from p2pim.errors import NoDirectPath, NoRoute, Offline, P2pimError
+from p2pim.peer.interfaces import IChannel
+from p2pim.peer.people import People
+from p2pim.wire.messages import MESSAGE, SIGNAL
+from p2pim.wire.signals import ChatMessage, Signal, encode_signal
+
+DIRECT_KINDS = ("tcp", "udp")
+
+
+class EnvelopeSender(Protocol):
+    """The part of a session that carries envelopes."""
+
+    def send_envelope(
+        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None
+    ) -> None: ...
+
+
+class Channels(Protocol):
+    """The part of a channel table that gives channels."""
+
+    def channel_to(self, user: str, device: bytes | None = None) -> IChannel | None: ...
+    def relay_channel_to(self, device: bytes) -> IChannel | None: ...
+    def all(self) -> list[IChannel]: ...
+    async def connect(self, user: str, *, wait: bool = True) -> IChannel: ...
+    async def open_relay(self, user: str, device: bytes) -> IChannel: ...
+
+
+class Routes:
+    """The choice of ways, and sending by them.
+
+    :param look_up: asks the server for the presence of a user; raises `NoSuchUser`.
+    :param server: the server's address, as reports show it.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        session: EnvelopeSender,
+        channels: Channels,
+        look_up: Callable[[str], Awaitable[object]],
+        server: str,
+    ) -> None:
+        self._people = people
+        self._session = session
+        self._channels = channels
+        self._look_up = look_up
+        self._server = server
+
+    # --- messages
+
+    def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]:
+        """How each device of ``user`` can be reached now, for `p2pim.core.delivery.Sending.set_ways`."""
+        ways: dict[bytes, dict[str, Hashable]] = {
+            device: {RELAY: token} for device, token in self._people.devices(user).items()
+        }
+        for channel in self._channels.all():
+            if channel.user == user and channel.kind in DIRECT_KINDS:
+                best = self._channels.channel_to(user, channel.device)
+                ways.setdefault(channel.device, {})[DIRECT] = best
+        return ways
+
+    def send_message(
+        self, user: str, device: bytes, message: ChatMessage, way: str, on_failed: Callable[[P2pimError], None]
+    ) -> tuple[str, str]:
+        """Send a message by ``way``; gives the route and the address to tell people."""
+        channel = self._channels.channel_to(user, device) if way == DIRECT else None
+        if channel is not None:
+            channel.send(message)
+            return channel.kind, channel.address
+        self._session.send_envelope(user, device, MESSAGE, encode_signal(message), on_failed)
+        return RELAY, self._server
+
+    def send(self, user: str, device: bytes, signal: Signal) -> None:
+        """Send a signal by the best way there is; it may get lost."""
+        channel = self._channels.channel_to(user, device)
+        if channel is not None:
+            channel.send(signal)
+        else:
+            self.send_through_server(user, device, signal)
+
+    def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
+        """Send a signal through the server, uncounted."""
+        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), None)
+
+    # --- bulk
+
+    def bulk_channel(self, user: str, device: bytes, route: str) -> IChannel | None:
+        """The channel by which bulk goes to ``device`` now, or None when one must be made first."""
+        direct = None if route == RELAY else self._channels.channel_to(user, device)
+        if direct is not None or route == DIRECT:
+            return direct
+        return self._channels.relay_channel_to(device)
+
+    async def need_bulk_channel(self, user: str, device: bytes, route: str) -> IChannel:
+        """A channel for bulk, made when there is none: direct where that can be had, else relayed.
+
+        :raises NoRoute: the route asked for cannot be had.
+        :raises Offline: the device is not there.
+        """
+        channel = self.bulk_channel(user, device, route)
+        if channel is not None:
+            return channel
+        if route != RELAY:
+            try:
+                await self._channels.connect(user)
+            except (NoDirectPath, NoRoute) as error:
+                if route == DIRECT:
+                    raise NoRoute(f"There is no direct path to {user}: {error.message}") from None
+            channel = self._channels.channel_to(user, device)
+            if channel is not None:
+                return channel
+            if route == DIRECT:
+                raise NoRoute(f"There is no direct path to this device of {user}.")
+        return await self._channels.open_relay(user, device)
+
+    async def devices_of(self, user: str) -> list[bytes]:
+        """The devices of ``user`` that can be reached now.
+
+        :raises NoSuchUser: there is no such user.
+        :raises Offline: the server cannot be asked, and no channel stands.
+        """
+        if not self._people.devices(user) and self._people.connected:
+            await self._look_up(user)
+        devices = list(self.ways(user))
+        if not devices and not self._people.connected:
+            raise Offline("There is no connection to the server.")
+        return devices
