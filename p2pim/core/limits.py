@@ -280,6 +280,9 @@ QUIC_WINDOW: Final = 16 * MIB
 QUIC_BULK_BUFFER: Final = 512 * KIB
 """Bulk handed to QUIC and not yet sent. Without loss the congestion window grows without bound, so this is what bounds
 a burst; 1 MiB gains 4 % on loopback and makes a slower link fluctuate."""
+QUIC_EARLY: Final = 512 * KIB
+"""Bulk kept for a connection that is not a channel yet: three round trips' worth of a young one."""
+QUIC_EARLY_PARTS: Final = 1_024
 QUIC_LANES: Final = 4
 """QUIC streams that carry bulk in one direction."""
 QUIC_HANDSHAKES: Final = 64

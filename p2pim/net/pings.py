@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from p2pim.core.limits import CHANNEL_PING, CHANNEL_PINGS
 from p2pim.errors import ChannelClosed, TimedOut
-
-PING_PATIENCE: Final = 10.0
-"""Seconds for the answer to a ping."""
 
 
 class Pings:
@@ -21,11 +17,13 @@ class Pings:
         self._last = 0
         self._waiting: dict[int, tuple[float, Deferred[float], IDelayedCall]] = {}
 
-    def new(self) -> tuple[int, Deferred[float]]:
-        """A nonce to send, and what fires with the seconds until `answered`."""
+    def new(self) -> tuple[int | None, Deferred[float]]:
+        """A nonce to send, or None when too many wait, and what fires with the seconds until `answered`."""
+        if len(self._waiting) >= CHANNEL_PINGS:
+            return None, fail(TimedOut("Too many pings wait for an answer."))
         self._last += 1
         nonce, answer = self._last, Deferred[float](lambda _: self._drop(nonce))
-        timeout = self._clock.callLater(PING_PATIENCE, self._late, nonce)
+        timeout = self._clock.callLater(CHANNEL_PING, self._late, nonce)
         self._waiting[nonce] = self._clock.seconds(), answer, timeout
         return nonce, answer
 
@@ -47,7 +45,7 @@ class Pings:
     def _late(self, nonce: int) -> None:
         waiting = self._take(nonce)
         if waiting is not None:
-            waiting[1].errback(TimedOut("The other side did not answer the ping."))
+            waiting[1].errback(TimedOut("The other side did not answer the ping in time."))
 
     def fail(self, reason: str) -> None:
         """There will be no answers."""

@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from qh3.quic.events import ConnectionIdIssued, ConnectionIdRetired, QuicEvent
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorTime
 
 from p2pim.core import limits
 from p2pim.core.rate import TokenBucket
-from p2pim.errors import ChannelClosed
 from p2pim.net.certificates import CertificateAndKey
-from p2pim.net.datagram import Address
-from p2pim.net.interfaces import IChannelUser
-from p2pim.net.quic import Introduction, QuicChannel
+from p2pim.net.datagram import Address, UdpSocket
+from p2pim.net.quic import LinkOwner, QuicChannel
 from p2pim.net.quic_connection import SMALLEST_DATAGRAM, LeanConnection, accept, dial
 from p2pim.net.quic_link import DatagramSender, QuicLink
 from p2pim.net.quic_tokens import Proved, RetryTokens
@@ -53,29 +50,21 @@ class UdpChannelFactory:
     """The ``udp`` channels of a peer.
 
     :param certificate: the peer's own; offers and answers carry its fingerprint.
-    :param user: gets what comes over proved channels.
-    :param introduced: who was to call in a negotiation, by its id; None for an unknown one.
-    :param opened: gets each channel once both ends are proved, whoever dialled.
+    :param callers: decides about connections that come in.
     :param wall: the time of day.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
         clock: IReactorTime,
         certificate: CertificateAndKey,
-        user: IChannelUser,
-        introduced: Callable[[bytes], Introduction | None],
-        opened: Callable[[QuicChannel], None],
+        callers: LinkOwner,
         rng: random.Random,
         wall: Callable[[], float],
     ) -> None:
         self._clock = clock
         self._certificate = certificate
-        self._user = user
-        self.introduced = introduced
-        self._opened = opened
+        self._callers = callers
         self._rng = rng
         self._wall = wall
         self.strangers = False
@@ -88,9 +77,13 @@ class UdpChannelFactory:
         self._by_path: dict[_Path, list[QuicLink]] = {}
         self._by_id: dict[bytes, QuicLink] = {}
         self._channels: dict[QuicLink, QuicChannel] = {}
-        self._dials: dict[QuicChannel, Deferred[QuicChannel]] = {}
-        self._unproved: dict[QuicChannel, IDelayedCall] = {}
         self._touched: dict[QuicLink, None] = {}
+
+    def attach(self, socket: UdpSocket) -> None:
+        """Take the QUIC datagrams of ``socket``."""
+        socket.on_quic = partial(self.quic_received, socket)
+        socket.on_read = self.read_ended
+        socket.on_room = partial(self.room, socket)
 
     # --- making channels
 
@@ -98,20 +91,22 @@ class UdpChannelFactory:
         self,
         socket: DatagramSender,
         remote: Address,
-        introduction: Introduction,
+        fingerprint: bytes,
+        owner: LinkOwner,
         *,
         datagram_size: int = SMALLEST_DATAGRAM,
-    ) -> Deferred[QuicChannel]:
-        """Open a channel over the path from ``socket`` to ``remote``; fails with `ChannelClosed`. Can be cancelled.
+    ) -> QuicChannel:
+        """Call whoever is at the other end of the path from ``socket`` to ``remote``.
 
+        :param fingerprint: of its certificate; anybody else is not spoken to.
+        :param owner: hears what becomes of it.
         :param datagram_size: what the path is known to carry; more is found out.
         """
-        connection = dial(introduction.fingerprint, datagram_size=datagram_size, ipv6=":" in remote[0])
-        channel = self._new_channel(socket, remote, connection, introduction)
-        waiting = self._dials[channel] = Deferred(lambda _: channel.close("The attempt was given up."))
+        connection = dial(fingerprint, datagram_size=datagram_size, ipv6=":" in remote[0])
+        channel = self._new_channel(socket, remote, connection, owner, dialler=True)
         connection.begin(self._clock.seconds())
         channel.link.wake()
-        return waiting
+        return channel
 
     def expect(self, socket: DatagramSender, remote: Address, *, datagram_size: int = SMALLEST_DATAGRAM) -> None:
         """A keyed check has come from ``remote``: its first packet will be taken as it is."""
@@ -134,43 +129,20 @@ class UdpChannelFactory:
     def stop(self) -> None:
         """Close everything, at once."""
         for link in list(self._channels):
-            link.abandon("The other side has stopped.")
+            link.abandon("the other side has stopped")
 
     def _new_channel(
-        self, socket: DatagramSender, remote: Address, connection: LeanConnection, introduction: Introduction | None
+        self, socket: DatagramSender, remote: Address, connection: LeanConnection, owner: LinkOwner, *, dialler: bool
     ) -> QuicChannel:
         link = QuicLink(self._clock, socket, remote, connection, self._forget, self._rng)
-        channel = QuicChannel(self._clock, link, self._user, self, introduction, self._wall)
+        channel = QuicChannel(self._clock, owner, link, dialler=dialler, wall=self._wall)
         link.on_connection_id = self._connection_id
         self._channels[link] = channel
         self._by_path.setdefault(_path(socket, remote), []).append(link)
         self._by_id[connection.host_cid] = link
-        self._unproved[channel] = self._clock.callLater(limits.HANDSHAKE, channel.close, "No proof came in time.")
         return channel
 
-    # --- what channels tell
-
-    def channel_opened(self, channel: QuicChannel) -> None:
-        """See `p2pim.net.quic.Registry`."""
-        self._settle(channel)
-        self._opened(channel)
-        waiting = self._dials.pop(channel, None)
-        if waiting is not None and not waiting.called:
-            waiting.callback(channel)
-
-    def channel_failed(self, channel: QuicChannel, reason: str) -> None:
-        """See `p2pim.net.quic.Registry`."""
-        self._settle(channel)
-        waiting = self._dials.pop(channel, None)
-        if waiting is not None and not waiting.called:
-            waiting.errback(ChannelClosed(reason))
-        elif waiting is None:
-            self._log.info("A caller from {address} came to nothing: {reason}", address=channel.address, reason=reason)
-
-    def _settle(self, channel: QuicChannel) -> None:
-        timeout = self._unproved.pop(channel, None)
-        if timeout is not None and timeout.active():
-            timeout.cancel()
+    # --- what links tell
 
     def _connection_id(self, link: QuicLink, event: QuicEvent) -> None:
         if isinstance(event, ConnectionIdIssued):
@@ -192,6 +164,10 @@ class UdpChannelFactory:
         self._leave_path(link)
         for known in [known for known, other in self._by_id.items() if other is link]:
             del self._by_id[known]
+
+    def _unadopted(self) -> int:
+        """Callers that are no channels yet."""
+        return sum(1 for channel in self._channels.values() if not channel.dialler and not channel.since)
 
     # --- datagrams
 
@@ -226,13 +202,13 @@ class UdpChannelFactory:
         elif _path(known.socket, known.remote) == _path(socket, address):
             self._touched[known] = None
             known.receive(Batch(Kind.QUIC, datagram, len(datagram)))
-        elif self.on_stray is not None and self._channels[known].proved:
+        elif self.on_stray is not None and self._channels[known].since:
             self.on_stray(self._channels[known], address)
 
     def _knock(self, socket: DatagramSender, datagram: bytes, header: LongHeader, address: Address) -> None:
         """A first packet of a connection that is not known yet."""
         path = _path(socket, address)
-        if len(self._unproved) >= limits.QUIC_HANDSHAKES or len(self._by_path.get(path, ())) >= _LINKS_PER_ADDRESS:
+        if self._unadopted() >= limits.QUIC_HANDSHAKES or len(self._by_path.get(path, ())) >= _LINKS_PER_ADDRESS:
             return
         if path in self._expected:
             self._accept(socket, datagram, address, Proved(header.destination, b""), self._expected[path])
@@ -258,7 +234,7 @@ class UdpChannelFactory:
             datagram_size=datagram_size,
             ipv6=":" in address[0],
         )
-        channel = self._new_channel(socket, address, connection, None)
+        channel = self._new_channel(socket, address, connection, self._callers, dialler=False)
         self._by_id[proved.retry_source or proved.original_destination] = channel.link
         self._touched[channel.link] = None
         channel.link.receive(Batch(Kind.QUIC, datagram, len(datagram)))

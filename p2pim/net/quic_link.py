@@ -54,6 +54,13 @@ class LinkUser(Protocol):
         """Nothing comes or goes any more. Called once."""
 
 
+def _why(event: ConnectionTerminated) -> str:
+    """Why a connection ended, for people."""
+    if event.frame_type is not None:
+        return f"QUIC failed: {event.reason_phrase}"
+    return f"closed by the other side: {event.reason_phrase}" if event.reason_phrase else "closed by the other side"
+
+
 class QuicLink:
     """A connection at work.
 
@@ -82,6 +89,7 @@ class QuicLink:
         self._life: KeepAlive | None = None
         self.trust = Trust.GOOD
         self._ended = self._forgotten = False
+        self._postponed: list[Callable[[], None]] = []
         self._timer: IDelayedCall | None = None
         self._soon: IDelayedCall | None = None
 
@@ -132,11 +140,18 @@ class QuicLink:
             self._check_life()
             self._set_timer()
 
+    def later(self, function: Callable[[], None]) -> None:
+        """Call ``function`` in the next `work`, before anything newer is handed on."""
+        self._postponed.append(function)
+        self.wake()
+
     def _hand_on(self) -> None:
         connection = self.connection
+        while self._postponed and not self._ended:
+            self._postponed.pop(0)()
         while (event := connection.next_event()) is not None:
             if isinstance(event, ConnectionTerminated):
-                self._end(event.reason_phrase)
+                self._end(_why(event))
                 self._drop()
             elif isinstance(event, ConnectionIdIssued | ConnectionIdRetired):
                 if self.on_connection_id is not None:
@@ -144,7 +159,7 @@ class QuicLink:
             elif self.user is not None and not self._ended:
                 self.user.quic_event(event)
         if connection.ended is not None:
-            self._end(connection.ended.reason_phrase)
+            self._end(_why(connection.ended))
 
     def _send(self) -> None:
         if not self.socket.full and not self._forgotten:
@@ -216,7 +231,7 @@ class QuicLink:
         if not self._ended:
             self._ended = True
             if self.user is not None:
-                self.user.link_ended(reason or "The other side closed the channel.")
+                self.user.link_ended(reason)
 
     def _fail(self, reason: str) -> None:
         """End without a word: there is nobody to say it to."""
