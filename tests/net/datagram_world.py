@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections.abc import Callable, Sequence
 
@@ -10,8 +11,6 @@ from twisted.internet.task import Clock
 from p2pim.net.datagram import Address
 from p2pim.net.quic_factory import UdpChannelFactory
 from p2pim.wire.demux import Kind, sort_batch
-
-STEP = 0.001
 
 
 class MemorySocket:
@@ -35,7 +34,6 @@ class MemorySocket:
         for batch in sort_batch(datagram, len(datagram)):
             if self.factory is not None and batch.kind is Kind.QUIC:
                 self.factory.quic_received(self, batch, sender)
-                self.factory.read_ended()
 
 
 class DatagramWorld:
@@ -52,6 +50,8 @@ class DatagramWorld:
         self.translate: Callable[[Address], Address] = lambda address: address
         """What the sender's address looks like from outside."""
         self.carried = 0
+        self._flying: list[tuple[float, int, bytes, Address, Address]] = []
+        self._order = 0
         self.sockets: dict[Address, MemorySocket] = {}
 
     def socket(self, host: str, port: int = 1000) -> MemorySocket:
@@ -68,23 +68,34 @@ class DatagramWorld:
         for _ in range(copies):
             if self.random.random() >= self.loss:
                 delay = self.delay + self.random.random() * self.jitter
-                self.clock.callLater(delay, self._deliver, datagram, self.translate(sender), to)
+                self._order += 1
+                arrival = (self.clock.seconds() + delay, self._order, datagram, self.translate(sender), to)
+                heapq.heappush(self._flying, arrival)
 
-    def _deliver(self, datagram: bytes, sender: Address, to: Address) -> None:
-        socket = self.sockets.get(to)
-        if socket is not None and not self.cut:
-            socket.arrive(datagram, sender)
+    def _deliver(self, now: float) -> None:
+        """Whatever has arrived by ``now``."""
+        awake: dict[Address, MemorySocket] = {}
+        while self._flying and self._flying[0][0] <= now:
+            _, _, datagram, sender, to = heapq.heappop(self._flying)
+            socket = self.sockets.get(to)
+            if socket is not None and not self.cut:
+                socket.arrive(datagram, sender)
+                awake[to] = socket
+        for socket in awake.values():
+            if socket.factory is not None:
+                socket.factory.read_ended()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, event by event: a clock's own `advance` would let them all happen at the end."""
         clock = self.clock
         until = clock.seconds() + seconds
-        while True:
-            calls = clock.getDelayedCalls()
-            at = min((call.getTime() for call in calls), default=until)
-            if at > until:
-                break
+        while (at := self._next_event()) <= until:
             clock.advance(max(at - clock.seconds(), 0.0))
-            if not clock.getDelayedCalls() and at >= until:
-                break
+            self._deliver(clock.seconds())
         clock.advance(max(until - clock.seconds(), 0.0))
+
+    def _next_event(self) -> float:
+        times = [call.getTime() for call in self.clock.getDelayedCalls()]
+        if self._flying:
+            times.append(self._flying[0][0])
+        return min(times, default=float("inf"))
