@@ -84,6 +84,8 @@ class LeanConnection(QuicConnection):
         self._kept_secrets = secrets
         self.paused = False
         self.nowhere = _NOWHERE_V6 if ipv6 else _NOWHERE
+        self.most_datagram = 1452 if ipv6 else 1472
+        """The largest datagram that qh3 tries."""
 
     def begin(self, now: float) -> None:
         """Dial."""

@@ -24,6 +24,8 @@ from p2pim.wire.demux import Batch
 
 _EARLY = 0.0005
 """Twisted's timers are good to a millisecond: one that is due in less is due."""
+_PROBING = 5.0
+"""Seconds without a larger datagram getting through after which none is hoped for."""
 _HEARTBEAT = 0  # the id of a ping that nobody asks about
 
 
@@ -87,6 +89,8 @@ class QuicLink:
         self._forget = forget
         self._rng = rng
         self._life: KeepAlive | None = None
+        self._size = 0
+        self._probe_until: float | None = None
         self.trust = Trust.GOOD
         self._ended = self._forgotten = False
         self._postponed: list[Callable[[], None]] = []
@@ -95,7 +99,10 @@ class QuicLink:
 
     def live(self) -> None:
         """The handshake is done: heartbeats from now on."""
-        self._life = KeepAlive(self._clock.seconds(), self._rng)
+        now = self._clock.seconds()
+        self._life = KeepAlive(now, self._rng)
+        if self.connection.configuration.is_client:
+            self._probe_until = now + _PROBING
 
     def used(self) -> None:
         """Something of a person's goes over the link."""
@@ -131,8 +138,11 @@ class QuicLink:
         """Hand on what came, send what is to be sent, and set the timer."""
         try:
             self._hand_on()
-            if self.user is not None and not self._ended and not self.socket.full:
-                self.user.refill()
+            if self._room():
+                if self._probing():
+                    self._send()  # with nothing left to send, which is when qh3 sends a probe
+                if self.user is not None:
+                    self.user.refill()
             self._send()
         except QuicConnectionError as error:
             self._fail(f"QUIC failed: {error.reason_phrase}")
@@ -160,6 +170,23 @@ class QuicLink:
                 self.user.quic_event(event)
         if connection.ended is not None:
             self._end(_why(connection.ended))
+
+    def _room(self) -> bool:
+        """Whether bulk may be brought. While the path's size is being found, only once all that was brought is gone."""
+        if self._ended or self.socket.full:
+            return False
+        return not self._probing() or not self.connection.get_send_buffer_size()
+
+    def _probing(self) -> bool:
+        """Whether a larger datagram may soon be known to pass: no news for a while mean that none does."""
+        if self._probe_until is None:
+            return False
+        size, now = self.connection.largest_datagram, self._clock.seconds()
+        if size > self._size:
+            self._size, self._probe_until = size, now + _PROBING
+        if size >= self.connection.most_datagram or now > self._probe_until:
+            self._probe_until = None
+        return self._probe_until is not None
 
     def _send(self) -> None:
         if not self.socket.full and not self._forgotten:

@@ -45,6 +45,11 @@ class DatagramWorld:
         self.random = random.Random(seed)
         self.delay, self.loss, self.jitter = delay, loss, jitter
         self.duplicates = 0.0
+        self.rate = 0.0
+        """Bytes per second that the link takes in each direction, with 28 more per datagram; 0 for any."""
+        self.queue = 0.05
+        """Seconds of waiting before the link; what would wait longer is dropped."""
+        self._free_at: dict[Address, float] = {}
         self.cut = False
         self.mtu = 1500 - 28
         self.translate: Callable[[Address], Address] = lambda address: address
@@ -67,10 +72,18 @@ class DatagramWorld:
         copies = 1 + (self.random.random() < self.duplicates)
         for _ in range(copies):
             if self.random.random() >= self.loss:
-                delay = self.delay + self.random.random() * self.jitter
-                self._order += 1
-                arrival = (self.clock.seconds() + delay, self._order, datagram, self.translate(sender), to)
-                heapq.heappush(self._flying, arrival)
+                self._fly(sender, datagram, to)
+
+    def _fly(self, sender: Address, datagram: bytes, to: Address) -> None:
+        at = self.clock.seconds()
+        if self.rate:
+            begin = max(at, self._free_at.get(to, at))
+            if begin - at > self.queue:
+                return
+            at = self._free_at[to] = begin + (len(datagram) + 28) / self.rate
+        self._order += 1
+        at += self.delay + self.random.random() * self.jitter
+        heapq.heappush(self._flying, (at, self._order, datagram, self.translate(sender), to))
 
     def _deliver(self, now: float) -> None:
         """Whatever has arrived by ``now``."""
