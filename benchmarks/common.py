@@ -104,8 +104,15 @@ class Program:
 
     def rss_kib(self) -> int:
         """Resident memory, in KiB."""
+        return self._status("VmRSS:")
+
+    def peak_kib(self) -> int:
+        """The most that was ever resident, in KiB."""
+        return self._status("VmHWM:")
+
+    def _status(self, key: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(key):
                 return int(line.split()[1])
         raise RuntimeError(f"{self.name} has no memory")
 

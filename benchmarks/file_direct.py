@@ -122,7 +122,10 @@ def main() -> None:
         copiers = make_copiers(rig, names)
         contenders = {name: lambda c=copier: measure(c, big, small) for name, copier in copiers.items()}
         medians = interleave(contenders, given.rounds)
+        memory = [copier.memory() for copier in copiers.values() if isinstance(copier, Sending)]
     report(medians, given.size)
+    if memory:
+        print(f"\np2pim's agents: {memory[0]}")
     write_json(given.json, medians)
 
 

@@ -121,6 +121,8 @@ class Agent:
         with self._news:
             while True:
                 for event in self.events[since:]:
+                    if "error" in event:
+                        raise RuntimeError(f"{self.name}: {event}")
                     if wanted(event):
                         return event
                 since = len(self.events)
@@ -154,6 +156,15 @@ class Sending(Copier):
         self._alice, self._bob, self._route = alice, bob, route
         self.received = bob.downloads
         self.seconds = 0.0
+        self._before = [agent.program.rss_kib() for agent in (alice, bob)]
+
+    def memory(self) -> str:
+        """What the transfers made the two agents grow by at most."""
+        grown = [agent.program.peak_kib() - before for agent, before in zip(self._agents(), self._before, strict=True)]
+        return f"the sender's memory grew by {grown[0] / 1024:.1f} MiB at most, the receiver's by {grown[1] / 1024:.1f}"
+
+    def _agents(self) -> tuple[Agent, Agent]:
+        return self._alice, self._bob
 
     def copy(self, source: Path) -> float:
         """Also keeps the seconds that bob's `completed` event tells in ``seconds``."""

@@ -35,6 +35,7 @@ from p2pim.core.limits import (
 from p2pim.errors import (
     HandshakeTimeout,
     P2pimError,
+    ServerStopping,
     UnexpectedMessage,
     VersionTooNew,
     VersionTooOld,
@@ -278,7 +279,11 @@ class ServerConnection(FramedProtocol):
         """The session ends here: tell the client why, and close."""
         if self._cut_at is None:
             _log.info("{whose}signed out: {reason}", whose=self._whose(), reason=reason)
-            self._close(SignedOut(reason, message) if self.session is not None else Refused(reason, message))
+            self._close(self._last_word(reason, message))
+
+    def _last_word(self, reason: str, message: str) -> Message:
+        """A stranger is told only when the server stops."""
+        return SignedOut(reason, message) if self.session is not None else Refused(ServerStopping.code, message)
 
     def _close(self, last: Message) -> None:
         self._send(last)

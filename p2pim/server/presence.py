@@ -24,6 +24,7 @@ class Announcer:
         self._changed: dict[str, frozenset[str]] = {}
         self._told: dict[str, float] = {}
         self._call: IDelayedCall | None = None
+        self._stopped = False
 
     # --- what others see
 
@@ -68,7 +69,7 @@ class Announcer:
     def changed(self, name: str) -> None:
         """The presence of ``name`` may look different now. Called before a user leaves the graph, too."""
         self._changed[name] = self.graph.blocked_by(name)
-        if self._call is None:
+        if self._call is None and not self._stopped:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 
     def tell_one(self, target: str, viewer: str) -> None:
@@ -79,7 +80,8 @@ class Announcer:
             session.client.send_frame(body)
 
     def stop(self) -> None:
-        """Tell nobody anything any more."""
+        """Tell nobody anything any more: not even that those who are signed out now have gone."""
+        self._stopped = True
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._changed.clear()

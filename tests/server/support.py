@@ -121,6 +121,10 @@ class Wire(StringTransport):
         self.aborted = True
         self.loseConnection()
 
+    def unregisterProducer(self) -> None:
+        """As TCP does it: nothing happens when there is none."""
+        self.producer = None
+
     def loseWriteConnection(self) -> None:
         """The server has finished."""
         self.wrote_end = True
