@@ -12,7 +12,7 @@ from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, QuotaExceeded, TransferError
 from p2pim.peer.transfer_files import explained, prepared_space
 from p2pim.peer.transfer_incoming import Incoming
-from p2pim.peer.transfer_sink import claim_part, discard_part
+from p2pim.peer.transfer_sink import discard_part, free_part, make_part
 from p2pim.storage.transfers import TransferRecord, TransferStore
 from p2pim.wire.signals import FileOffer
 
@@ -68,9 +68,13 @@ class Acceptance:
 
     async def take(self, transfer: Incoming, downloads: Path) -> None:
         """Store a new offer, show it, and accept it where that is the rule; what does not fit waits for a person."""
-        r = transfer.record
         await transfer.save()
         transfer.emit_offer()
+        await self.take_again(transfer, downloads)
+
+    async def take_again(self, transfer: Incoming, downloads: Path) -> None:
+        """Accept an offer that nobody has answered, where that is the rule."""
+        r = transfer.record
         if self.policy == "always" or (self.policy == "contacts" and self._is_contact(r.user)):
             try:
                 await self.accept(transfer, downloads.absolute())
@@ -109,10 +113,20 @@ class Acceptance:
         r = transfer.record
         if r.state is not State.OFFERED or await self._adopt(transfer, directory):
             return
-        claim = partial(claim_part, directory, r.name, folder=r.folder, executable=r.executable)
-        part = await transfer.lane.run(claim)
+        part = await self._claim(transfer, directory)
         if not await transfer.accept_into(directory, part, self._store.save):
             await transfer.lane.run(partial(discard_part, directory, part))
+
+    async def _claim(self, transfer: Incoming, directory: str) -> str:
+        """An empty partial, whose name is committed before it is made: a crash leaves nothing that nobody knows of."""
+        r = transfer.record
+        while True:
+            part = await transfer.lane.run(partial(free_part, directory, r.name, folder=r.folder))
+            r.directory, r.part = directory, part
+            await self._store.save(r)
+            make = partial(make_part, directory, part, folder=r.folder, executable=r.executable)
+            if await transfer.lane.run(make):
+                return part
 
     async def _adopt(self, transfer: Incoming, directory: str) -> bool:
         """Go on with what an earlier transfer of the same content has left, if there is one."""

@@ -27,7 +27,7 @@ from p2pim.peer.transfer_arrival import Arrival
 from p2pim.peer.transfer_context import Lane, TransferContext
 from p2pim.peer.transfer_files import explained
 from p2pim.peer.transfer_folder_sink import sink_for
-from p2pim.peer.transfer_sink import Sink, discard_part
+from p2pim.peer.transfer_sink import Sink, discard_empty_part, discard_part
 from p2pim.storage.transfers import TransferRecord, TransferStore
 from p2pim.wire.signals import FileAnswer, FileState, Signal
 
@@ -65,7 +65,15 @@ class Incoming(Transfer):
     @property
     def missing(self) -> int:
         """Bytes that will still be written."""
-        return self.record.total - self.record.position if self.record.part and not self.ended else 0
+        r = self.record
+        return 0 if self.ended or r.state is State.OFFERED else r.total - r.position
+
+    def forget_part(self) -> None:
+        """What was made for an offer that was being accepted when everything stopped is removed."""
+        r = self.record
+        if r.state is State.OFFERED and r.part:
+            self.context.watch(self.lane.run(partial(discard_empty_part, r.directory, r.part)))
+            r.part = ""
 
     def left_for(self, new: TransferRecord, directory: str) -> bool:
         """Whether this one failed and left a partial in ``directory`` with which ``new`` may go on."""

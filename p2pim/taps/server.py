@@ -69,7 +69,7 @@ def settings_from(options: Options) -> ServerSettings:
 def makeService(options: Options) -> IService:
     """The integrated server with these options.
 
-    :raises usage.UsageError: the configuration is wrong.
+    :raises SystemExit: the configuration is wrong; one line says how.
     """
     from twisted.internet import reactor
 
@@ -77,4 +77,4 @@ def makeService(options: Options) -> IService:
     try:
         return SignallingServerService(reactor, lambda: settings_from(options))
     except P2pimError as error:
-        raise usage.UsageError(f"{error.code}: {error.message}") from error
+        raise SystemExit(f"p2pim-server: {error.code}: {error.message}") from None  # a UsageError would end with 0
