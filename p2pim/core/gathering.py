@@ -18,7 +18,8 @@ from typing import Final
 
 from p2pim.core import limits
 from p2pim.errors import BadStun, NotStun
-from p2pim.wire.stun import Address, Attribute, Kind, StunMessage, pack, parse
+from p2pim.wire.stun import Address, Attribute, Kind, parse
+from p2pim.wire.stun_binding import pack_question
 
 Endpoint = tuple[str, int]
 
@@ -27,9 +28,6 @@ DEPENDENT: Final = "address-and-port-dependent"
 UNTRANSLATED: Final = "none"
 BLOCKED: Final = "blocked"
 UNKNOWN: Final = "unknown"
-
-_ROOM: Final = 64
-"""Bytes of COOKIE in a question, so that an answer with cookie, other address and origin is no longer than it."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,7 @@ class Gatherer:
             return
         transaction = self._random.randbytes(12)
         probe.pending[transaction] = now
-        question = StunMessage(Kind.REQUEST, transaction, {Attribute.COOKIE: bytes(_ROOM)})
-        self._outgoing.append((pack(question), probe.target))
+        self._outgoing.append((pack_question(transaction), probe.target))
         probe.due = now + limits.STUN_RETRY * 2**probe.tries
         probe.tries += 1
 
