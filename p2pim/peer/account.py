@@ -136,6 +136,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
                 at=self._wall(),
@@ -146,7 +147,6 @@ class Account:
                 p2p_server=welcome.p2p_server,
             )
         )
-        self.channels.signed_in(welcome, self.session.local_address)
         self.outbox.refresh_all()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
@@ -166,8 +166,10 @@ class Account:
             self._emit(events.Reconnecting(at=self._wall(), reason=reason))
 
     def signed_out(self, reason: str, message: str) -> None:
-        """The session ended for good."""
+        """The session ended for good, and the channels with it, unless it is only the server that is not believed."""
         self._without_server()
+        if reason != "refused":
+            self.channels.leave(f"signed out: {reason}")
         self.journal.write("session", "", f"signed out: {message or reason}")
         self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,12 @@ class Options(usage.Options):
         ["web", None, None, 'Operator\'s page, ADDR:PORT or "none".'],
     ]
     optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
+
+
+def allow_many_connections() -> None:
+    """Let the process have as many files open as the system lets it: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class SignallingServerService(ServerService):
@@ -74,6 +81,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     use_steady_clock(reactor)
+    allow_many_connections()
     try:
         return SignallingServerService(reactor, lambda: settings_from(options))
     except P2pimError as error:
