@@ -213,7 +213,7 @@ class QuicLink:
 
     def _set_timer(self) -> None:
         """Keep one timer, never later than needed. An earlier one is left: resetting it each time costs more."""
-        times = [time for time in (self.connection.get_timer(), self._life_time()) if time is not None]
+        times = [time for time in (self.connection.timer(), self._life_time()) if time is not None]
         if not times:
             return
         at = min(times)
@@ -229,10 +229,10 @@ class QuicLink:
 
     def _timed(self) -> None:
         now = self._clock.seconds()
-        due = self.connection.get_timer()
+        due = self.connection.timer()
         try:
             if due is not None and due <= now + _EARLY:
-                self.connection.handle_timer(max(due, now))
+                self.connection.time_passed(max(due, now))
         except QuicConnectionError as error:
             self._fail(f"QUIC failed: {error.reason_phrase}")
         self.work()
