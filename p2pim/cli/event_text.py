@@ -11,55 +11,55 @@ from p2pim.cli.text import clock_text, conversation_title, duration_text, rate_t
 Event = Mapping[str, Any]
 
 
-def event_line(event: Event, command_prefix: str = "p2pim") -> str | None:
+def event_line(event: Event, command_prefix: str | None = "p2pim") -> str | None:
     """One line about ``event`` with the time of day, or None for those that would only scroll the others away.
 
-    :param command_prefix: what the commands that it suggests begin with.
+    :param command_prefix: what the commands that it suggests begin with; None where there is nothing to decide.
     """
     write = _WRITERS.get(str(event.get("event")))
     text = write(event, command_prefix) if write else None
     return None if text is None else f"{clock_text(event.get('at'))} {text}"
 
 
-def _signed_in(event: Event, prefix: str) -> str:
+def _signed_in(event: Event, prefix: str | None) -> str:
     return f"Signed in as {event['user']} at {event['server']}, which sees you at {event['address']}."
 
 
-def _interrupted(event: Event, prefix: str) -> str:
+def _interrupted(event: Event, prefix: str | None) -> str:
     return f"The connection to the server ended: {event['reason']}"
 
 
-def _reconnecting(event: Event, prefix: str) -> str:
+def _reconnecting(event: Event, prefix: str | None) -> str:
     return f"Connecting again: {event['reason']}"
 
 
-def _signed_out(event: Event, prefix: str) -> str:
+def _signed_out(event: Event, prefix: str | None) -> str:
     return f"Signed out ({event['reason']}). {event.get('message', '')}".rstrip()
 
 
-def _presence(event: Event, prefix: str) -> str:
+def _presence(event: Event, prefix: str | None) -> str:
     return f"{event['user']} is {event['status']}."
 
 
-def _message(event: Event, prefix: str) -> str:
+def _message(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
 
 
-def _receipt(event: Event, prefix: str) -> str:
+def _receipt(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: message {event['state']} ({route_text(event['route'])})"
 
 
-def _channel_opened(event: Event, prefix: str) -> str:
+def _channel_opened(event: Event, prefix: str | None) -> str:
     if event["kind"] == "relay":
         return f"{event['user']} — relayed channel opened"
     return conversation_title(str(event["user"]), event) + (", same LAN" if event.get("same_lan") else "")
 
 
-def _channel_closed(event: Event, prefix: str) -> str:
+def _channel_closed(event: Event, prefix: str | None) -> str:
     return f"{event['user']} — {event['kind']} channel closed: {event['reason']}"
 
 
-def _connect_failed(event: Event, prefix: str) -> str:
+def _connect_failed(event: Event, prefix: str | None) -> str:
     reasons = "; ".join(f"{reason['rung']}: {reason['reason']}" for reason in event["reasons"])
     return f"{event['user']} — no direct channel ({reasons or 'no reason known'})"
 
@@ -71,13 +71,14 @@ def offer_text(event: Event) -> str:
     return f"{event['name']} ({files}{size_text(event['size'])}){comment}"
 
 
-def _offer(event: Event, prefix: str) -> str:
+def _offer(event: Event, prefix: str | None) -> str:
     if event["direction"] == "out":
         return f"{event['user']} is offered {offer_text(event)}."
-    return f"{event['user']} offers {offer_text(event)}. To take it: {prefix} accept {event['transfer']}"
+    answer = f" To take it: {prefix} accept {event['transfer']}" if prefix is not None else ""
+    return f"{event['user']} offers {offer_text(event)}.{answer}"
 
 
-def _completed(event: Event, prefix: str) -> str:
+def _completed(event: Event, prefix: str | None) -> str:
     seconds = float(event.get("seconds") or 0)
     rate = f" at {rate_text(event['bytes'] / seconds)}" if seconds > 0 else ""
     took = f"{size_text(event['bytes'])} in {duration_text(seconds)}{rate}, {route_text(event.get('route'))}"
@@ -85,12 +86,12 @@ def _completed(event: Event, prefix: str) -> str:
     return f"{event['name']} is complete{where} ({took})"
 
 
-def _disrupted(event: Event, prefix: str) -> str:
+def _disrupted(event: Event, prefix: str | None) -> str:
     detail = f": {event['message']}" if event.get("message") else ""
     return f"Transfer {event['transfer']} ended after {size_text(event['bytes'])}, {event['reason']}{detail}"
 
 
-_WRITERS: dict[str, Callable[[Event, str], str]] = {
+_WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "signed-in": _signed_in,
     "interrupted": _interrupted,
     "reconnecting": _reconnecting,

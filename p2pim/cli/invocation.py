@@ -40,7 +40,7 @@ class Invocation:
         self.verbose = False
         self._home: Path | None = None
         self._launch = launch
-        self._opener = opener
+        self.opener = opener
 
     @property
     def home(self) -> Path:
@@ -79,7 +79,7 @@ class Invocation:
         """
 
         async def main(reactor: Any) -> T:
-            backend = await self._opener(reactor, self.home, online)
+            backend = await self.opener(reactor, self.home, online)
             try:
                 return await work(reactor, backend)
             finally:

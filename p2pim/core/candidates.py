@@ -65,11 +65,6 @@ def parse_host(text: str) -> IpAddress | None:
     return address
 
 
-def format_address(host: str, port: int) -> str:
-    """``host:port``, or ``[host]:port`` for IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def split_address(text: str) -> Endpoint | None:
     """What `format_address` wrote; None when it is something else."""
     host, _, port = text.rpartition(":")
@@ -77,12 +72,6 @@ def split_address(text: str) -> Endpoint | None:
     if parse_host(host) is None or not port.isdigit() or not 0 < int(port) < 65536:
         return None
     return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine's own loopback."""
-    address = parse_host(host)
-    return address is not None and address.is_loopback
 
 
 def same_lan(one: str, other: str) -> bool:

@@ -22,7 +22,8 @@ UNAUTHENTICATED_FRAME: Final = 4 * KIB
 CONTROL_FRAME: Final = 128 * KIB
 """The longest control frame on a channel."""
 BULK_CHUNK: Final = 64 * KIB
-"""Bulk is cut into chunks of this size, so that a chat message waits for one chunk at most; larger writes were slower."""
+"""Bulk is cut into chunks of this size, so that a chat message waits for one chunk at most; larger writes were
+slower."""
 
 # --- text and names
 
@@ -104,6 +105,10 @@ LAN_CONNECTS_AT_ONCE: Final = 8
 CHANNELS_INCOMING_UNPROVED: Final = 64
 """Incoming connections on a peer's listener that have not proved themselves yet."""
 
+CHANNELS_INCOMING_PER_ADDRESS: Final = 16
+"""Of these, from one address: a single machine cannot keep the others out."""
+OFFERS_PER_MINUTE: Final = 30.0
+"""Offers of one user that are looked at: each may make this peer dial `DIALS_PER_NEGOTIATION` addresses."""
 CHANNEL_PING: Final = 10.0
 """A ping over a channel that somebody waits for is given up after this."""
 CHANNEL_PINGS: Final = 64
@@ -185,13 +190,15 @@ MANIFEST_DEPTH: Final = 64
 MANIFEST_PATH: Final = 3_072
 """Bytes in the path of one file of a folder, which leaves room for the folder's own place below 4,096."""
 CHECKPOINT_INTERVAL: Final = 0.5
-"""Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to fetch."""
+"""Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to
+fetch."""
 CHECKPOINTS_KEPT: Final = 8
 """Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
 PROGRESS_INTERVAL: Final = 0.25
 """Between two progress events of one transfer."""
 TRANSFERS_RUNNING: Final = 32
-"""Transfers received at once, and `TRANSFERS_RUNNING_PER_USER` from one user: each holds its pieces in flight in memory."""
+"""Transfers received at once, and `TRANSFERS_RUNNING_PER_USER` from one user: each holds its pieces in flight in
+memory."""
 TRANSFERS_RUNNING_PER_USER: Final = 4
 TRANSFER_STALL: Final = 30.0
 """Without a byte for so long, what was asked for is asked for again by another route."""
@@ -232,7 +239,7 @@ SIGN_IN_FORGET: Final = 3_600.0
 INVITE_LIFETIME: Final = 7 * 86_400.0
 """An invitation that nobody used ends by itself."""
 READ_PAUSE: Final = 256 * KIB
-"""Output waiting for a client beyond which the server stops reading from it: it cannot make the server hoard answers."""
+"""Output waiting for a client beyond which the server stops reading from it: it cannot make us hoard answers."""
 CLOSE_WAIT: Final = 5.0
 """A connection that the server closes has this long to take leave; then it is cut."""
 STOP_WAIT: Final = 2.0

@@ -1,9 +1,9 @@
 """The list of a folder's files: what goes before their bytes in the transfer's stream.
 
-A MessagePack array of ``[path, size, modified_ns, kind]``: the path relative to the folder, its parts joined by ``/``, as
-the bytes of the sender's file system (UTF-8 nearly everywhere); ``kind`` 0 a file, 1 a file that its owner may execute,
-2 a folder. Folders are listed so that empty ones arrive too and all keep their times. The files' bytes follow in the
-manifest's order.
+A MessagePack array of ``[path, size, modified_ns, kind]``: the path relative to the folder, its parts joined by ``/``,
+as the bytes of the sender's file system (UTF-8 nearly everywhere); ``kind`` 0 a file, 1 a file that its owner may
+execute, 2 a folder. Folders are listed so that empty ones arrive too and all keep their times. The files' bytes follow
+in the manifest's order.
 """
 
 from __future__ import annotations
@@ -102,5 +102,5 @@ def _placed(tree: SafeTree, entry: ManifestEntry) -> Placed:
 
 
 def starts(sizes: Sequence[int], first: int) -> list[int]:
-    """Where each file's bytes begin in the stream, and after them where the last ends; ``first`` follows the manifest."""
+    """Where each file's bytes begin in the stream, the first at ``first``, and after them where the last ends."""
     return list(accumulate(sizes, initial=first))

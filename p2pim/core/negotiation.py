@@ -27,16 +27,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from p2pim.core.candidates import (
-    DIRECT_RUNG,
-    LAN_RUNG,
-    RELAY_RUNG,
-    UDP_RUNG,
-    Surroundings,
-    choose,
-    format_address,
-    rung_of,
-)
+from p2pim.core.addresses import format_address
+from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, Surroundings, choose, rung_of
 from p2pim.core.limits import NEGOTIATION_TIME
 from p2pim.wire.signals import Candidate, Offer
 

@@ -1,8 +1,8 @@
 """Transfers decided without I/O: states, what to ask for next, what to send next, how fast it goes.
 
-A transfer is one stream of bytes. The receiver asks for ranges in order, several ahead (`Pull`); the sender answers them
-in order (`Push`). Each range ends with the digest of everything up to its end, so that whatever was written is a proven
-prefix, and a transfer that was broken goes on from a prefix that both ends agree on.
+A transfer is one stream of bytes. The receiver asks for ranges in order, several ahead (`Pull`); the sender answers
+them in order (`Push`). Each range ends with the digest of everything up to its end, so that whatever was written is a
+proven prefix, and a transfer that was broken goes on from a prefix that both ends agree on.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ def after(state: State, step: Step) -> State | None:
 
 
 REASONS: Final = frozenset(
-    {"rejected", "cancelled", "peer-cancelled", "peer-offline", "offline", "error", "peer-error", "too-slow", "no-answer"}
-)
+    {
+        "rejected", "cancelled", "peer-cancelled", "peer-offline", "offline", "error", "peer-error", "too-slow",
+        "no-answer",
+    }
+)  # fmt: skip
 """Why a transfer was disrupted, as people see it."""
 
 
@@ -92,7 +95,7 @@ def pieces_in_flight(rate: float, rtt: float | None, piece: int = PIECE) -> int:
     """Pieces to have asked for at once on a path of ``rtt`` seconds that has been giving ``rate`` bytes a second.
 
     What is on its way is rate times delay; two more keep the path full while one is written and one is being read.
-    When the window itself holds the rate down, this asks for more than there is, and so it grows until it no longer does.
+    When the window itself holds the rate down, this asks for more than there is, and so it grows until it does not.
     """
     wanted = ceil(rate * (rtt or 0.0) / piece) + 2
     return min(max(wanted, PIECES_IN_FLIGHT), PIECES_IN_FLIGHT_MAX)
@@ -108,7 +111,7 @@ def stall_allowance(stall: float, prefix: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A range that has arrived whole: its bytes in slices, and the digest the sender gives for the stream up to its end."""
+    """A range that has arrived whole: its bytes in slices, and the sender's digest of the stream up to its end."""
 
     offset: int
     length: int
@@ -119,11 +122,11 @@ class Piece:
 class Pull:
     """The receiver's side of one pull over one channel, from ``position`` to ``total``.
 
-    `ask` says what to request; `receive` takes slices as they come, `end` makes them a `Piece`; `written` makes room for
-    more. At most a window's worth of pieces is asked for and not yet written, which bounds the memory.
+    `ask` says what to request; `receive` takes slices as they come, `end` makes them a `Piece`; `written` makes room
+    for more. At most a window's worth of pieces is asked for and not yet written, which bounds the memory.
     """
 
-    __slots__ = ("_asked", "_asked_to", "_expected", "_held", "_piece", "_slices", "_unwritten", "total")
+    __slots__ = ("_asked", "_asked_to", "_before", "_expected", "_held", "_piece", "_slices", "_unwritten", "total")
 
     def __init__(self, total: int, position: int, piece: int = PIECE) -> None:
         self.total = total
@@ -133,7 +136,13 @@ class Pull:
         self._unwritten = 0
         self._slices: list[bytes] = []
         self._held = 0
+        self._before = 0
         self._expected = 0
+
+    @property
+    def received(self) -> int:
+        """Bytes that have arrived."""
+        return self._before + self._held
 
     @property
     def outstanding(self) -> int:
@@ -171,6 +180,7 @@ class Pull:
             raise WireError("A range of a file ended before all of it came.")
         offset, length = self._asked.popleft()
         slices, self._slices, self._held = self._slices, [], 0
+        self._before += length
         self._expected = self._asked[0][1] if self._asked else 0
         self._unwritten += 1
         return Piece(offset, length, slices, digest)

@@ -95,7 +95,7 @@ def parse_fingerprint(text: str) -> bytes:
     except (ValueError, binascii.Error):
         fingerprint = b""
     if len(fingerprint) != FINGERPRINT_BYTES:
-        raise ValueError(f"{text!r} is no fingerprint; one looks like SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU")
+        raise ValueError(f"{text!r} is no fingerprint: SHA256: and 43 characters of base64, or 64 hexadecimal digits")
     return fingerprint
 
 

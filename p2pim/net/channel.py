@@ -30,7 +30,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.candidates import format_address
+from p2pim.core.addresses import format_address
 from p2pim.core.heartbeat import Beat, Heartbeat, smoothed
 from p2pim.core.limits import (
     BULK_CHUNK,
@@ -92,6 +92,8 @@ class TcpChannel(TwistedProtocol):
         self._clock = clock
         self._wall = wall
         self._owner: LinkOwner | None = owner
+        self._known: Callable[[], None] | None = None
+        self._closed: Callable[[TcpChannel, str], None] | None = None
         self._user: IChannelUser | None = None
         self._parser = ChannelParser(self)
         self._bulk = BulkQueue()
@@ -141,16 +143,41 @@ class TcpChannel(TwistedProtocol):
 
     # --- becoming a channel
 
+    def hand_to(self, owner: LinkOwner) -> None:
+        """Another decides about it from now on."""
+        if self._owner is not None:
+            self._owner = owner
+
+    def when_known(self, known: Callable[[], None]) -> None:
+        """``known`` is called once: when the other end has proved itself, or it is all over."""
+        self._known = known
+
     def trust(self) -> None:
         """The other end has proved itself: what it sends may be longer now."""
         self._parser.trust()
+        self._tell_known()
 
-    def adopt(self, user: str, device: bytes, channel_user: IChannelUser, *, same_lan: bool) -> None:
-        """It is a channel to ``device`` of ``user`` from now on, and ``channel_user`` gets what comes."""
+    def _tell_known(self) -> None:
+        known, self._known = self._known, None
+        if known is not None:
+            known()
+
+    def adopt(
+        self,
+        user: str,
+        device: bytes,
+        channel_user: IChannelUser,
+        *,
+        same_lan: bool,
+        closed: Callable[[TcpChannel, str], None],
+    ) -> None:
+        """It is a channel to ``device`` of ``user`` from now on: ``channel_user`` gets what comes, ``closed`` is told
+        of the end."""
         self.user, self.device, self.same_lan = user, device, same_lan
+        self._closed = closed
         self.since = self._wall()
         self._owner, self._user = None, channel_user
-        self._parser.trust()
+        self.trust()
         cast(IConsumer, self.transport).registerProducer(self, True)
         self._stop_timer()
         self._heartbeat.heard = True
@@ -294,6 +321,7 @@ class TcpChannel(TwistedProtocol):
         self._stop_timer()
         owner, self._owner = self._owner, None
         user, self._user = self._user, None
+        closed, self._closed = self._closed, None
         if user is not None:
             cast(IConsumer, self.transport).unregisterProducer()
         if leave is not None:
@@ -305,8 +333,9 @@ class TcpChannel(TwistedProtocol):
                 answer.errback(ChannelClosed(reason))
         if owner is not None:
             owner.link_lost(self, reason)
-        if user is not None:
-            user.channel_closed(self, reason)
+        self._tell_known()
+        if closed is not None:
+            closed(self, reason)
 
     def _leave(self) -> None:
         self._transport().loseConnection()

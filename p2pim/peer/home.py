@@ -31,6 +31,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     server: str = ""
     fingerprint: str = ""
+    pinned: bool = False
+    """Whether the server is known by its fingerprint, rather than by an authority that vouches for it."""
     ca_file: str = ""
     token: str = ""
 

@@ -1,7 +1,34 @@
 """What the parts of a peer ask of each other."""
 
+# ruff: noqa: N805 - methods of an interface have no self
+
 from __future__ import annotations
 
-from p2pim.net.interfaces import IChannel, IChannelUser
+from zope.interface import Interface
 
-__all__ = ["IChannel", "IChannelUser"]
+from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.wire.messages import Person, Welcome
+
+__all__ = ["IChannel", "IChannelUser", "ISessionUser"]
+
+
+class ISessionUser(Interface):
+    """Who hears what happens to a session."""
+
+    def signed_in(welcome: Welcome) -> None:
+        """The session stands, for the first time or again."""
+
+    def interrupted(reason: str) -> None:
+        """The connection ended; unless the session was never started, it will come back."""
+
+    def reconnecting(reason: str) -> None:
+        """Another attempt begins; ``reason`` is why the last one was needed."""
+
+    def signed_out(reason: str, message: str) -> None:
+        """It is over: ``reason`` is "replaced", "refused", "kicked" or "logout"."""
+
+    def envelope_received(sender: str, device: bytes, kind: int, payload: bytes) -> None:
+        """An envelope from ``device`` of ``sender``; the payload is a signal, not yet decoded."""
+
+    def presence_changed(person: Person) -> None:
+        """Someone came, went or changed."""

@@ -169,6 +169,11 @@ class Outbox:
         for waiter in self._waiters.pop(message, []):
             waiter.errback(error)
 
+    def all_to(self, user: str) -> list[bytes]:
+        """The messages that wait for ``user``."""
+        conversation = self._conversations.get(user)
+        return [message.id for message in conversation.sending] if conversation is not None else []
+
     def direct_only(self, user: str) -> list[bytes]:
         """The messages to ``user`` that wait for a direct channel."""
         conversation = self._conversations.get(user)

@@ -1,4 +1,4 @@
-"""Who is there: presence of contacts as the server tells it, and of others as far as they were asked for or heard from."""
+"""Who is there: contacts as the server tells it, others as far as they were asked for or heard from."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class EnvelopeSender(Protocol):
     """The part of a session that carries envelopes."""
 
     def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None
+        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
     ) -> None: ...
 
 
@@ -29,6 +29,7 @@ class Channels(Protocol):
     def channel_to(self, user: str, device: bytes | None = None) -> IChannel | None: ...
     def relay_channel_to(self, device: bytes) -> IChannel | None: ...
     def all(self) -> list[IChannel]: ...
+    def reasons_for(self, user: str) -> tuple[tuple[str, str], ...]: ...
     async def connect(self, user: str, *, wait: bool = True) -> IChannel: ...
     async def open_relay(self, user: str, device: bytes) -> IChannel: ...
 
@@ -38,6 +39,7 @@ class Routes:
 
     :param look_up: asks the server for the presence of a user; raises `NoSuchUser`.
     :param server: the server's address, as reports show it.
+    :param connects: whether a direct channel is tried for bulk that does not demand one.
     """
 
     def __init__(
@@ -47,12 +49,15 @@ class Routes:
         channels: Channels,
         look_up: Callable[[str], Awaitable[object]],
         server: str,
+        *,
+        connects: bool = True,
     ) -> None:
         self._people = people
         self._session = session
         self._channels = channels
         self._look_up = look_up
         self._server = server
+        self._connects = connects
 
     # --- messages
 
@@ -88,7 +93,7 @@ class Routes:
 
     def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
         """Send a signal through the server, uncounted."""
-        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), None)
+        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal))
 
     # --- bulk
 
@@ -108,18 +113,23 @@ class Routes:
         channel = self.bulk_channel(user, device, route)
         if channel is not None:
             return channel
-        if route != RELAY:
-            try:
-                await self._channels.connect(user)
-            except (NoDirectPath, NoRoute) as error:
-                if route == DIRECT:
-                    raise NoRoute(f"There is no direct path to {user}: {error.message}") from None
-            channel = self._channels.channel_to(user, device)
+        if route == DIRECT or (route != RELAY and self._connects and not self._channels.reasons_for(user)):
+            channel = await self._try_direct(user, device, route)
             if channel is not None:
                 return channel
-            if route == DIRECT:
-                raise NoRoute(f"There is no direct path to this device of {user}.")
         return await self._channels.open_relay(user, device)
+
+    async def _try_direct(self, user: str, device: bytes, route: str) -> IChannel | None:
+        """A direct channel to ``device``; without one, None, or an error when ``route`` demands it."""
+        try:
+            await self._channels.connect(user)
+        except NoDirectPath as error:
+            if route == DIRECT:
+                raise NoRoute(f"There is no direct path to {user}: {error.message}") from None
+        channel = self._channels.channel_to(user, device)
+        if channel is None and route == DIRECT:
+            raise NoRoute(f"There is no direct path to this device of {user}.")
+        return channel
 
     async def devices_of(self, user: str) -> list[bytes]:
         """The devices of ``user`` that can be reached now.

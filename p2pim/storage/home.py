@@ -70,7 +70,7 @@ class HomeStore:
                 "SELECT count(*) FROM messages WHERE state = 'waiting' AND user = ?", (user,)
             ).fetchone()
             if waiting >= OUTBOX:
-                raise TooMany(f"{waiting} messages wait for {user} already; nothing more is taken until some have gone.")
+                raise TooMany(f"{waiting} messages wait for {user} already; more are taken when some have gone.")
             (seq,) = connection.execute(
                 "INSERT INTO sequences VALUES (?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last", (user,)
             ).fetchone()
@@ -124,7 +124,7 @@ class HomeStore:
     # --- what arrives
 
     def receive(self, message: Arrived, expected: int) -> Deferred[bool]:
-        """Store a message; fires with whether it was new. ``expected`` is the number that comes next from its device."""
+        """Store a message; fires with whether it was new. ``expected`` is what comes next from its device."""
 
         def work(connection: sqlite3.Connection) -> bool:
             m = message

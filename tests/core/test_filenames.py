@@ -93,7 +93,9 @@ class NumberedTests(SynchronousTestCase):
         self.assertEqual("".join(split_extension(name)), name)
 
 
-PATHS = st.lists(st.lists(st.one_of(NASTY, st.sampled_from(["a", "A", "b", "..", ""])), max_size=4).map("/".join), max_size=12)
+PATHS = st.lists(
+    st.lists(st.one_of(NASTY, st.sampled_from(["a", "A", "b", "..", ""])), max_size=4).map("/".join), max_size=12
+)
 
 
 class SafeTreeTests(SynchronousTestCase):

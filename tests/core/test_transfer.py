@@ -121,7 +121,8 @@ class PushTests(SynchronousTestCase):
         push.request(10, 20, DIGEST)
         push.request(30, 70, DIGEST)
         first, second = push.take(), push.take()
-        assert first is not None and second is not None
+        assert first is not None
+        assert second is not None
         self.assertEqual((first.offset, first.length, first.digest), (10, 20, DIGEST))
         self.assertEqual((second.offset, second.length, second.digest), (30, 70, None))
         self.assertIsNone(push.take())
@@ -159,7 +160,7 @@ class PullMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire)
     @rule(size=st.integers(1, 64))
     def slice(self, size: int) -> None:
-        offset, length = self.wire[0]
+        _, length = self.wire[0]
         size = min(size, length - self.sent)
         if size:
             self.pull.receive(b"x" * size)

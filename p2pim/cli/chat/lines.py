@@ -69,7 +69,7 @@ async def chat_by_lines(reactor: Any, backend: Backend, invocation: Invocation, 
             output.item(event, event_line(event, invocation.command_prefix))
 
     async def send(text: str) -> None:
-        params = {"user": user, "text": text, "route": "auto", "timeout": None, "wait": True}
+        params = {"user": user, "text": text, "route": "auto", "wait": True}
         output.item(await backend.call("msg", params, ignore_item))
 
     lines = _Lines(reactor, send)

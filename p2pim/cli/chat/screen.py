@@ -106,18 +106,20 @@ def line_rows(line: Line, width: int) -> Iterator[str]:
         return
     head = f"{clock_text(line.at)[:5]} {printable(line.who)}: "
     tail = " ".join(part for part in (printable(line.route), state_mark(line.state)) if part)
-    indent = min(cell_len(head), width // 2)
-    parts = wrap(printable(line.text, keep="\n"), width - indent)
-    for number, part in enumerate(parts):
-        start = f"{_DIM}{head[:6]}{_PLAIN}{_BOLD}{head[6:]}{_PLAIN}" if number == 0 else " " * indent
-        if number == len(parts) - 1 and tail:
-            if indent + cell_len(part) + cell_len(tail) + 2 <= width:
-                yield f"{start}{part}  {_DIM}{tail}{_PLAIN}"
-                return
-            yield start + part
-            yield f"{' ' * indent}{_DIM}{fit(tail, width - indent)}{_PLAIN}"
-            return
+    start, indent = f"{_DIM}{head[:6]}{_PLAIN}{_BOLD}{head[6:]}{_PLAIN}", cell_len(head)
+    if indent > width // 2:
+        yield fit(head, width)
+        start, indent = "  ", 2
+    *parts, last = wrap(printable(line.text, keep="\n"), width - indent)
+    for part in parts:
         yield start + part
+        start = " " * indent
+    if tail and indent + cell_len(last) + cell_len(tail) + 2 <= width:
+        yield f"{start}{last}  {_DIM}{tail}{_PLAIN}"
+        return
+    yield start + last
+    if tail:
+        yield f"{' ' * indent}{_DIM}{fit(tail, width - indent)}{_PLAIN}"
 
 
 def wrap(text: str, width: int) -> list[str]:

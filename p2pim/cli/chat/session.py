@@ -161,7 +161,11 @@ class ChatSession:
         self._conversation.show_channels((await self._call("channels"))["channels"])
 
     async def _listen(self) -> None:
-        await self._backend.call("events", {}, self._event)
+        """Hear what happens; a conversation that hears nothing more has ended."""
+        try:
+            await self._backend.call("events", {}, self._event)
+        except P2pimError as error:
+            self._end(error)
 
     def _event(self, event: dict[str, Any]) -> None:
         if self._conversation.event(event):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pim.cli.backend import ignore_item
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.cli.passwords import read_password
-from p2pim.cli.signing_in import sign_in
-from p2pim.cli.trust import TrustChoice, decide_trust, parse_account
-from p2pim.errors import Usage
+from p2pim.errors import ServerUnreachable, Usage
+
+if TYPE_CHECKING:
+    from p2pim.cli.trust import TrustChoice
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -69,11 +71,26 @@ def login_command(
 @pass_invocation
 def logout_command(invocation: Invocation) -> None:
     """Sign this device out, and forget how to sign in."""
-    result = invocation.ask("logout")
+    result = invocation.run(lambda reactor: _logout(reactor, invocation))
     invocation.output.item(result, "Signed out. Messages, contacts and files stay; `p2pim login` signs in again.")
 
 
+async def _logout(reactor: Any, invocation: Invocation) -> dict[str, Any]:
+    """Have the server forget this device's token too, where it can be reached."""
+    try:
+        backend = await invocation.opener(reactor, invocation.home, True)
+    except ServerUnreachable:
+        backend = await invocation.opener(reactor, invocation.home, False)
+        invocation.output.aside("The server could not be told; its operator can end this device's session there.")
+    try:
+        return await backend.call("logout", {}, ignore_item)
+    finally:
+        await backend.close()
+
+
 def _choice(fingerprint: str | None, ca_file: Path | None, first_use: bool) -> TrustChoice:
+    from p2pim.cli.trust import TrustChoice
+
     if sum((fingerprint is not None, ca_file is not None, first_use)) > 1:
         raise Usage("--fingerprint, --ca and --trust-first-use exclude each other.")
     return TrustChoice(fingerprint, ca_file, first_use)
@@ -83,11 +100,15 @@ def _sign_in(
     invocation: Invocation, account: str, password_file: Path | None, choice: TrustChoice, *, register: bool,
     invite: str = "",
 ) -> None:  # fmt: skip
-    address = parse_account(account)
-    trust = decide_trust(address, choice)
-    password = read_password(password_file, confirm=register, what=f"Password of {address.name}")
+    from p2pim.cli.signing_in import sign_in
+    from p2pim.cli.trust import decide_trust
+    from p2pim.peer.home_account import parse_account
+
+    name, server = parse_account(account)
+    trust = decide_trust(invocation.home, server, choice)
+    password = read_password(password_file, confirm=register, what=f"Password of {name}")
     result = invocation.run(
-        lambda reactor: sign_in(reactor, invocation.home, address, password, trust, register=register, invite=invite)
+        lambda reactor: sign_in(reactor, invocation.home, account, password, trust, register=register, invite=invite)
     )
     verb = "registered and signed in" if register else "signed in"
     pinned = f", certificate {result['fingerprint']}" if result.get("fingerprint") else ""

@@ -9,7 +9,7 @@ import click
 
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
-from p2pim.cli.text import clock_text, conversation_title, milliseconds_text, route_text, size_text
+from p2pim.cli.text import clock_text, conversation_title, date_text, milliseconds_text, route_text, size_text
 from p2pim.errors import TimedOut
 
 
@@ -99,6 +99,7 @@ def log_command(invocation: Invocation, follow: bool, lines: int) -> None:
     """Read the log: channels set up or failed and why, and each message's route."""
 
     def entry(item: dict[str, Any]) -> None:
-        invocation.output.item(item, f"{clock_text(item.get('at'))} {item.get('text')}")
+        who = f"{item['user']}: " if item.get("user") else ""
+        invocation.output.item(item, f"{date_text(item.get('at'))} {item.get('kind')}  {who}{item.get('text')}")
 
     invocation.ask("log", {"follow": follow, "lines": lines}, item=entry, online=follow)

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from p2pim.cli.backend import Backend, ignore_item
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.cli.text import date_text, route_text, state_mark
-from p2pim.core.limits import MESSAGE_TEXT
+from p2pim.core.limits import HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.errors import Usage
 
 
@@ -29,7 +30,9 @@ def msg_command(
     message = _from_stdin() if text == ("-",) else " ".join(text)
     if not message.strip():
         raise Usage("There is no text to send.")
-    params = {"user": user, "text": message, "route": route, "timeout": timeout, "wait": wait}
+    params = {"user": user, "text": message, "route": route, "wait": wait}
+    if timeout is not None:
+        params["timeout"] = timeout
     result = invocation.ask("msg", params)
     invocation.output.item(result, _sent_text(user, result))
     if result.get("note"):
@@ -59,18 +62,35 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
 
 @click.command("history", cls=Command)
 @click.argument("user")
-@click.option("--search", metavar="TEXT", help="Only messages that contain it.")
+@click.option("--search", default="", metavar="TEXT", help="Only messages that contain it.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The newest so many.")
-@click.option("--before", metavar="ID", help="Only messages before this one.")
+@click.option("--before", default="", metavar="ID", help="Only messages before this one.")
 @pass_invocation
-def history_command(invocation: Invocation, user: str, search: str | None, limit: int, before: str | None) -> None:
+def history_command(invocation: Invocation, user: str, search: str, limit: int, before: str) -> None:
     """Read what was said with USER: with routes, receipts and times."""
-    params = {"user": user, "search": search, "limit": limit, "before": before}
-    messages = invocation.ask("history", params, online=False)["messages"]
+
+    async def work(reactor: Any, backend: Backend) -> list[dict[str, Any]]:
+        return await _pages(backend, user, search, limit, before)
+
+    messages = invocation.work(work, online=False)
     for message in messages:
         invocation.output.item(message, history_line(user, message))
     if not messages:
         invocation.output.note(f"Nothing was said with {user}" + (f" that contains {search!r}." if search else " yet."))
+
+
+async def _pages(backend: Backend, user: str, search: str, limit: int, before: str) -> list[dict[str, Any]]:
+    """The newest ``limit`` messages, oldest first, asked for a page at a time."""
+    messages: list[dict[str, Any]] = []
+    while len(messages) < limit:
+        page = min(HISTORY_PAGE, limit - len(messages))
+        params = {"user": user, "search": search, "limit": page, "before": before}
+        older = (await backend.call("history", params, ignore_item))["messages"]
+        messages = [*older, *messages]
+        if len(older) < page:
+            break
+        before = older[0]["id"]
+    return messages
 
 
 def history_line(user: str, message: Mapping[str, Any]) -> str:

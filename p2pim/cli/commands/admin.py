@@ -1,0 +1,199 @@
+"""``admin``: the operator's commands, on a running server or on the files of a stopped one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2pim.cli.commands.options import Command, Group
+from p2pim.cli.invocation import Invocation, pass_invocation
+from p2pim.cli.passwords import read_password
+from p2pim.cli.text import date_text, size_text
+from p2pim.errors import P2pimError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class CheckFailed(P2pimError):
+    """The server's files are not in order."""
+
+    code = "check-failed"
+
+
+def _set_data(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.meta[__name__] = value
+
+
+def _data_option() -> click.Option:
+    return click.Option(
+        ["--data"], type=click.Path(path_type=Path, file_okay=False), metavar="DIR", callback=_set_data,
+        expose_value=False, is_eager=True, help="The server's data folder (else the one that it uses by default).",
+    )  # fmt: skip
+
+
+class OperatorCommand(Command):
+    """A command that takes ``--data`` after its name, too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["params"] = [*(kwargs.get("params") or []), _data_option()]
+        super().__init__(*args, **kwargs)
+
+
+class OperatorGroup(Group):
+    """Likewise for a group."""
+
+    command_class = OperatorCommand
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["params"] = [*(kwargs.get("params") or []), _data_option()]
+        super().__init__(*args, **kwargs)
+
+
+OperatorGroup.group_class = OperatorGroup
+
+
+def _operate(method: str, **params: Any) -> dict[str, Any]:
+    """Carry out an operator's command."""
+    from p2pim.server import admin
+    from p2pim.server.settings import default_data
+
+    data: Path = click.get_current_context().meta.get(__name__) or default_data()
+    return admin.run(data.expanduser(), method, {key: value for key, value in params.items() if value is not None})
+
+
+@click.group("admin", cls=OperatorGroup)
+def admin_command() -> None:
+    """Operate a server: accounts, invitations, figures, backups."""
+
+
+@admin_command.group("user")
+def user_group() -> None:
+    """The accounts."""
+
+
+@user_group.command("add")
+@click.argument("user")
+@click.option("--password-file", type=_FILE, metavar="F", help="Its first line (or P2PIM_PASSWORD).")
+@pass_invocation
+def user_add(invocation: Invocation, user: str, password_file: Path | None) -> None:
+    """Make an account."""
+    password = read_password(password_file, confirm=True, what=f"Password for {user}")
+    result = _operate("user-add", user=user, password=password)
+    invocation.output.item(result, f"{result['user']} has an account now.")
+
+
+@user_group.command("password")
+@click.argument("user")
+@click.option("--password-file", type=_FILE, metavar="F", help="Its first line (or P2PIM_PASSWORD).")
+@pass_invocation
+def user_password(invocation: Invocation, user: str, password_file: Path | None) -> None:
+    """Set another password; every device has to sign in with it."""
+    password = read_password(password_file, confirm=True, what=f"New password for {user}")
+    result = _operate("user-password", user=user, password=password)
+    invocation.output.item(result, f"{result['user']} has another password now.")
+
+
+@user_group.command("list")
+@pass_invocation
+def user_list(invocation: Invocation) -> None:
+    """Show the accounts."""
+    users = _operate("user-list")["users"]
+    for user in users:
+        invocation.output.item(user)
+    rows = [
+        (
+            user["user"],
+            "disabled" if user["disabled"] else "enabled",
+            str(user["devices"]),
+            date_text(user["created_at"]),
+        )
+        for user in users
+    ]
+    invocation.output.table(("USER", "STATE", "DEVICES", "SINCE"), rows, right=("DEVICES",))
+
+
+def _user_change(name: str, method: str, text: str, help_text: str, group: click.Group) -> None:
+    @group.command(name, help=help_text)
+    @click.argument("user")
+    @pass_invocation
+    def command(invocation: Invocation, user: str) -> None:
+        result = _operate(method, user=user)
+        invocation.output.item(result, text.format(**result))
+
+
+_user_change("delete", "user-delete", "{user} has no account any more.", "End an account.", user_group)
+_user_change("disable", "user-disable", "{user} cannot sign in any more.", "Switch an account off.", user_group)
+_user_change("enable", "user-enable", "{user} can sign in again.", "Switch an account on again.", user_group)
+_user_change("kick", "kick", "{user}: {sessions} sessions ended.", "Sign a user's devices out.", admin_command)
+
+
+@admin_command.command("invite")
+@click.option("--days", type=click.FloatRange(0, 3650, min_open=True), help="How long it is good.")
+@pass_invocation
+def invite_command(invocation: Invocation, days: float | None) -> None:
+    """Make an invitation, good for one registration."""
+    result = _operate("invite", days=days)
+    invocation.output.item(result, f"{result['invite']}  (until {date_text(result['expires_at'])})")
+
+
+@admin_command.command("stats")
+@pass_invocation
+def stats_command(invocation: Invocation) -> None:
+    """Show who is online and what went through the server; what went directly is not among it."""
+    result = _operate("stats")
+    invocation.output.item(result)
+    state = "runs" if result["running"] else "does not run"
+    invocation.output.note(f"The server {state}; {result['accounts']} accounts, {result['online']} online.")
+    columns = ("USER", "ONLINE", "UPLOADS", "BYTES", "LAST", "DOWNLOADS", "BYTES", "LAST", "RELAYED")
+    right = ("UPLOADS", "BYTES", "DOWNLOADS", "RELAYED")
+    invocation.output.table(columns, [_stats_row(user) for user in result["users"]], right=right)
+
+
+def _stats_row(user: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(user["user"]),
+        ", ".join(session["address"] for session in user["sessions"]) or "-",
+        str(user["uploads"]),
+        size_text(user["upload_bytes"]),
+        date_text(user["last_up"]) if user["last_up"] else "-",
+        str(user["downloads"]),
+        size_text(user["download_bytes"]),
+        date_text(user["last_down"]) if user["last_down"] else "-",
+        size_text(user["spliced_bytes"]),
+    )
+
+
+@admin_command.command("backup")
+@click.argument("file", type=_FILE)
+@pass_invocation
+def backup_command(invocation: Invocation, file: Path) -> None:
+    """Write the server's database and certificate to FILE; the server may run."""
+    result = _operate("backup", file=str(file))
+    invocation.output.item(result, f"{result['file']}: {size_text(result['bytes'])}.")
+
+
+@admin_command.command("restore")
+@click.argument("file", type=_FILE)
+@pass_invocation
+def restore_command(invocation: Invocation, file: Path) -> None:
+    """Put a backup in the place of what is there, which is kept beside it; the server must be stopped."""
+    result = _operate("restore", file=str(file))
+    invocation.output.item(result, f"{result['file']} restored: {result['users']} accounts.")
+
+
+@admin_command.command("check")
+@pass_invocation
+def check_command(invocation: Invocation) -> None:
+    """Say whether the server's files are in order."""
+    result = _operate("check")
+    if result["ok"]:
+        invocation.output.item(
+            result, f"All in order: {result['users']} accounts, certificate {result['fingerprint']}."
+        )
+        return
+    invocation.output.item(result, "\n".join(result["problems"]))
+    raise CheckFailed(f"{len(result['problems'])} problems: {'; '.join(result['problems'])}")

@@ -1,0 +1,97 @@
+"""``up``: the agent in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2pim.cli.commands.options import Command
+from p2pim.cli.event_text import event_line
+from p2pim.cli.invocation import Invocation, pass_invocation
+from p2pim.cli.running import Terminated
+from p2pim.errors import SignInError, Usage
+
+if TYPE_CHECKING:
+    from p2pim.peer.states import PeerSettings
+
+
+@click.command("up", cls=Command)
+@click.option(
+    "--accept",
+    type=click.Choice(["always", "contacts", "ask", "never"]),
+    default="ask",
+    show_default=True,
+    help="Which offered files to take without asking.",
+)
+@click.option("--downloads", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where files go.")
+@click.option("--p2p-server", metavar="HOST:PORT|none", help="Instead of the one that the server names.")
+@click.option(
+    "--channel",
+    type=click.Choice(["auto", "tcp", "udp", "none"]),
+    default="auto",
+    show_default=True,
+    help="Which direct channels may be made.",
+)
+@click.option(
+    "--connect",
+    type=click.Choice(["chat", "lan", "never"]),
+    default="chat",
+    show_default=True,
+    help="When to make them: with a conversation, or to the whole LAN at once.",
+)
+@click.option("--web", metavar="ADDR:PORT|none", help="Where the chat page is served.")
+@pass_invocation
+def up_command(
+    invocation: Invocation, accept: str, downloads: Path | None, p2p_server: str | None, channel: str, connect: str,
+    web: str | None,
+) -> int:  # fmt: skip
+    """Run the agent: stay signed in, receive messages and files, and print what happens."""
+    if web not in (None, "none"):
+        raise Usage("This version serves no chat page: leave --web out, or say --web none.")
+    from p2pim.peer.states import PeerSettings
+
+    settings = PeerSettings(
+        accept=accept, downloads=downloads.expanduser().absolute() if downloads else None, p2p_server=p2p_server,
+        channel=channel, connect=connect,
+    )  # fmt: skip
+    try:
+        invocation.run(lambda reactor: _agent(reactor, invocation, settings))
+    except Terminated:
+        return 0
+    return 0
+
+
+async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings) -> None:
+    """Be the agent until stopped or signed out for good.
+
+    :raises SignInError: the server wants this device no more.
+    """
+    from twisted.internet.defer import Deferred
+
+    from p2pim.peer.agent import Agent
+    from p2pim.peer.api import Peer
+    from p2pim.peer.events import Event, SignedOut, as_json
+
+    ended: Deferred[str] = Deferred()
+    refusals: list[SignedOut] = []
+    prefix = invocation.command_prefix if settings.accept in ("ask", "contacts") else None
+
+    def show(event: Event) -> None:
+        value = as_json(event)
+        invocation.output.item(value, event_line(value, prefix))
+        if isinstance(event, SignedOut) and event.reason != "logout":
+            refusals.append(event)
+
+    peer = Peer(reactor, invocation.home, settings)
+    agent = Agent(reactor, peer, ended.callback)
+    peer.subscribe(show)
+    try:
+        await agent.start()
+        invocation.output.aside(f"The agent of {peer.home.path} runs; Ctrl-C ends it.")
+        await ended
+    finally:
+        await agent.stop()
+    if refusals:
+        raise SignInError(refusals[-1].message or f"Signed out: {refusals[-1].reason}.")

@@ -1,0 +1,327 @@
+"""The channels of a peer: which there are, and how there come to be more.
+
+At most one direct and one relayed channel stand to a device; a newer one takes the older one's place. Whoever asks
+for a channel while one is being made waits for that one.
+
+A channel needs the server only to be made. It outlives the server's absence; it ends by itself (closed, silent for too
+long), when either side wants it to, and when the server says that the other device has gone *and* the channel, asked,
+does not answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from p2pim.core.addresses import format_address, is_loopback
+from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
+from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
+from p2pim.core.negotiation import Reasons
+from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
+from p2pim.net.channel import TcpChannel
+from p2pim.net.channel_factory import TcpChannelFactory
+from p2pim.peer.attempts import Attempt, in_words, no_direct_path
+from p2pim.peer.interfaces import IChannel, IChannelUser
+from p2pim.peer.negotiator import Place
+from p2pim.peer.switchboard import SplicingSession, Switchboard
+from p2pim.peer.upkeep import Upkeep
+from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
+from p2pim.wire.signals import AnySignal, Signal, encode_signal
+
+MODES: Final = ("auto", "tcp", "udp", "none")
+"""Which direct channels are made. The mode "udp" has no rung yet; relayed channels can always be had."""
+
+
+class TableSession(SplicingSession, Protocol):
+    """What the table asks of a session."""
+
+    def send_envelope(
+        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None: ...
+
+
+class ChannelTable:
+    """All channels of one device.
+
+    :param user: hears of channels and gets what comes over them.
+    :param my_device: this device's id.
+    :param devices_of: asks for the devices of a user that are online.
+    :param journal: the readable log: (kind, user, text).
+    :param mode: one of `MODES`.
+    :param lan: connect to everyone in my network after each sign-in.
+    :param rng: spreads repeated attempts; ``random`` makes secrets.
+    :param wall: seconds since 1970.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        user: IChannelUser,
+        session: TableSession,
+        my_device: bytes,
+        devices_of: Callable[[str], Awaitable[list[Device]]],
+        journal: Callable[[str, str, str], None],
+        rng: Random,
+        wall: Callable[[], float],
+        mode: str = "auto",
+        lan: bool = False,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.mode = mode
+        self.listening = ""
+        """Where other peers can connect, as ``host:port``; empty when nowhere."""
+        self._clock = reactor
+        self._user = user
+        self._session = session
+        self._device = my_device
+        self._devices_of = devices_of
+        self._journal = journal
+        self._factory = TcpChannelFactory(reactor, wall)
+        self._switchboard = Switchboard(
+            Place(reactor, self._factory, random, self._send), self, session, my_device, mode, journal
+        )
+        self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
+        self._signed_in = False
+        self._channels: dict[tuple[bytes, bool], TcpChannel] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._reasons: OrderedDict[str, Reasons] = OrderedDict()
+
+    # --- what there is
+
+    def channel_to(self, user: str, device: bytes | None = None) -> IChannel | None:
+        """The best direct channel to ``user`` (to that ``device``); None when there is nothing."""
+        found = [
+            channel
+            for (at, relay), channel in self._channels.items()
+            if not relay and channel.user == user and device in (None, at)
+        ]
+        return min(found, key=_cost, default=None)
+
+    def relay_channel_to(self, device: bytes) -> IChannel | None:
+        """The relayed channel to ``device``; None when there is none."""
+        return self._channels.get((device, True))
+
+    def all(self) -> list[IChannel]:
+        """Every channel."""
+        return list(self._channels.values())
+
+    def reasons_for(self, user: str) -> Reasons:
+        """Why there is no direct channel to ``user``: (rung, reason) pairs of the last attempt; empty when there is
+        one, and when none was tried."""
+        return () if self.channel_to(user) is not None else self._reasons.get(user, ())
+
+    # --- making them
+
+    async def connect(self, user: str, *, wait: bool = True) -> IChannel:
+        """A direct channel to ``user``: the one there is, the one being made, or a new one.
+
+        :param wait: if not, the attempt goes on by itself and this raises `NoDirectPath` at once unless there is a
+        channel. :raises NoDirectPath: none can be made; ``reasons`` tell why. :raises NotSignedIn: there is nobody to
+        introduce us. :raises Offline: ``user`` is not there.
+        """
+        self._upkeep.used(user)
+        known = self.channel_to(user)
+        if known is not None:
+            return known
+        self._check_possible(user)
+        attempt = self._attempts.get(user) or self._begin(user)
+        if not wait:
+            raise no_direct_path(user, (("attempt", "it has just begun"),))
+        return await attempt.wait()
+
+    def connect_soon(self, user: str) -> None:
+        """Begin an attempt at a direct channel, unless there is one, or one under way, or none possible."""
+        possible = self._signed_in and self.mode in ("auto", "tcp")
+        if possible and self.channel_to(user) is None and user not in self._attempts:
+            self._begin(user)
+
+    def connect_device(self, user: str, device: bytes) -> Deferred[Any]:
+        """An attempt at a direct channel to this one device; fires when it is over, however it ended."""
+        over: Deferred[Any] = Deferred()
+        if (device, False) in self._channels or not self._signed_in or self.mode not in ("auto", "tcp"):
+            over.callback(None)
+        else:
+            self._switchboard.direct(user, device).tell_me(over.callback)
+        return over
+
+    async def open_relay(self, user: str, device: bytes) -> IChannel:
+        """A relayed channel to ``device``: the one there is, the one being made, or a new one.
+
+        :raises P2pimError: it cannot be had, and why.
+        """
+        self._upkeep.used(user)
+        known = self.relay_channel_to(device)
+        if known is not None:
+            return known
+        if self._switchboard.pending(device, relay=True) is None and not self._signed_in:
+            raise NotSignedIn("There is no connection to the server now, so nothing can be relayed.")
+        return await self._switchboard.relay(user, device).wait()
+
+    def _check_possible(self, user: str) -> None:
+        if self.mode not in ("auto", "tcp"):
+            why = "UDP channels cannot be made yet" if self.mode == "udp" else "direct channels are switched off"
+            raise no_direct_path(user, (("channel", why),))
+        if not self._signed_in and user not in self._attempts:
+            raise NotSignedIn("There is no connection to the server now, so nobody can introduce us.")
+
+    def _begin(self, user: str) -> Attempt:
+        attempt = self._attempts[user] = Attempt(user)
+        attempt.tell_me(lambda _: self._attempt_over(user))
+        begun = Deferred.fromCoroutine(self._follow(attempt))
+        begun.addErrback(lambda failure: self._log.failure("An attempt to connect broke.", failure))
+        return attempt
+
+    def _attempt_over(self, user: str) -> None:
+        self._attempts.pop(user, None)
+
+    async def _follow(self, attempt: Attempt) -> None:
+        user = attempt.user
+        try:
+            devices = [device.id for device in await self._devices_of(user) if device.id != self._device]
+        except P2pimError as error:
+            attempt.settle(error)
+            return
+        if not devices:
+            attempt.settle(Offline(f"{user} is not online."))
+        elif not attempt.over:
+            attempt.follow([self._switchboard.direct(user, device) for device in devices[:NEGOTIATIONS_PER_USER]])
+
+    def disconnect(self, user: str, reason: str) -> None:
+        """Close every channel to ``user`` and stop trying."""
+        self._upkeep.forget(user)
+        self._switchboard.give_up(reason, user=user)
+        for channel in self.all():
+            if channel.user == user:
+                channel.close(reason)
+
+    # --- what the session says
+
+    def envelope(self, user: str, device: bytes, signal: AnySignal) -> None:
+        """An `Offer`, `Answer` or `Decline` that came through the server."""
+        self._switchboard.envelope(user, device, signal)
+
+    def signed_in(self, welcome: Welcome, local_address: Endpoint) -> None:
+        """The session stands: listen where it comes from, so that the address the server sees is the one to dial."""
+        self._signed_in = True
+        listening = self._listen(local_address) if self.mode in ("auto", "tcp") else frozenset[Endpoint]()
+        self._switchboard.around = Surroundings(
+            listening=listening,
+            server=self._session.server_address,
+            loopback=is_loopback(local_address[0]),
+        )
+        self._upkeep.signed_in(split_address(welcome.address) or local_address)
+
+    def _listen(self, local_address: Endpoint) -> frozenset[Endpoint]:
+        try:
+            endpoint = self._factory.listen(local_address, lambda: self._switchboard)
+        except CannotListenError as error:
+            self.listening = ""
+            self._journal("channel", "", f"other peers cannot connect to this one: {error}")
+            return frozenset()
+        self.listening = format_address(*endpoint)
+        same = "the address of the server connection" if endpoint == local_address else "a free port, its own was taken"
+        self._journal("channel", "", f"listening for peers on {self.listening} ({same})")
+        return frozenset((endpoint,))
+
+    def interrupted(self) -> None:
+        """There is no session for now. Channels stay; what has not been answered yet will not be."""
+        self._signed_in = False
+        self._upkeep.interrupted()
+        self._switchboard.give_up("the connection to the server was lost", unanswered=True)
+
+    def presence_changed(self, person: Person) -> None:
+        """Someone came or went. A channel to a device that has gone must show that it lives."""
+        if not self._signed_in:
+            return
+        there = {device.id for device in person.devices} if person.status != "offline" else set()
+        for channel in list(self._channels.values()):
+            if channel.user == person.user and channel.device not in there:
+                self._probe(channel)
+
+    def _probe(self, channel: TcpChannel) -> None:
+        late = self._clock.callLater(OFFLINE_PROBE, channel.drop, "the other side went offline")
+
+        def answered(result: Any) -> None:
+            if late.active():
+                late.cancel()
+
+        channel.ping().addBoth(answered)
+
+    def stop(self, reason: str = "the other side signed out") -> None:
+        """Close everything."""
+        self._signed_in = False
+        self._upkeep.stop()
+        self._switchboard.give_up("this peer is stopping")
+        self._factory.stop_listening()
+        self.listening = ""
+        for channel in self.all():
+            channel.close(reason)
+
+    # --- what negotiations say (SwitchboardOwner)
+
+    def made(self, user: str, device: bytes, channel: TcpChannel, *, relay: bool) -> None:
+        """A proved and nominated connection: it is the channel to ``device`` now."""
+        older = self._channels.get((device, relay))
+        if older is None and len(self._channels) >= CHANNELS:
+            channel.drop(TooMany.default)
+            return
+        self._channels[device, relay] = channel
+        lan = not relay and _one_lan(channel)
+        channel.adopt(user, device, self._user, same_lan=lan, closed=self._closed)
+        if channel.ended:
+            return
+        if not relay:
+            self._reasons.pop(user, None)
+        where = f" with {channel.address}{' in the same LAN' if lan else ''}, from {channel.local_address}"
+        self._journal("channel", user, f"{channel.kind} channel opened{'' if relay else where}")
+        self._user.channel_opened(channel)
+        if older is not None:
+            older.close("a newer channel took its place")
+        self._settle_attempt(user, channel, relay=relay)
+
+    def _settle_attempt(self, user: str, channel: TcpChannel, *, relay: bool) -> None:
+        attempt = self._attempts.get(user)
+        if attempt is not None and not relay and not channel.ended:
+            attempt.settle(channel)
+
+    def not_made(self, user: str, device: bytes, reasons: Reasons, *, relay: bool) -> None:
+        """No channel came of a negotiation."""
+        kind = "relayed" if relay else "direct"
+        self._journal(
+            "channel", user, f"no {kind} channel to device {device.hex()[:8]}: {in_words(reasons) or 'given up'}"
+        )
+        if relay or not reasons:
+            return
+        self._reasons[user] = reasons
+        self._reasons.move_to_end(user)
+        if len(self._reasons) > USERS_IN_USE:
+            self._reasons.popitem(last=False)
+
+    def _closed(self, channel: TcpChannel, reason: str) -> None:
+        key = channel.device, channel.kind == "relay"
+        if self._channels.get(key) is channel:
+            del self._channels[key]
+        self._journal("channel", channel.user, f"{channel.kind} channel closed: {reason}")
+        self._user.channel_closed(channel, reason)
+
+    def _send(self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None) -> None:
+        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
+
+
+def _cost(channel: TcpChannel) -> tuple[bool, float]:
+    return not channel.same_lan, channel.rtt if channel.rtt is not None else 1.0
+
+
+def _one_lan(channel: TcpChannel) -> bool:
+    here, there = split_address(channel.local_address), split_address(channel.address)
+    return here is not None and there is not None and same_lan(here[0], there[0])

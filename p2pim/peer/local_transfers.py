@@ -1,0 +1,128 @@
+"""The methods of the local API that concern files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from p2pim.errors import Usage
+from p2pim.peer.api import Peer
+from p2pim.peer.events import Event, as_json
+
+Item = Callable[[dict[str, Any]], None]
+Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+
+FINAL_EVENTS = ("completed", "disrupted")
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    """None."""
+
+
+class Send(Struct, frozen=True, forbid_unknown_fields=True):
+    user: str
+    paths: list[str]
+    comment: str = ""
+    route: str = "auto"
+    wait: bool = True
+
+
+class OfTransfer(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+
+
+class Accept(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    to: str | None = None
+
+
+class _Following:
+    """The events of some transfers, handed on as they come, until each of them has ended."""
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+        self._early: list[Event] = []
+        self._ids: set[str] | None = None
+        self.open: set[str] = set()
+        self.ended: Deferred[None] = Deferred()
+
+    def event(self, event: Event) -> None:
+        """Something happened; whether to one of ours is known once `follow` was called."""
+        transfer = getattr(event, "transfer", None)
+        if transfer is None:
+            return
+        if self._ids is None:
+            self._early.append(event)
+        elif transfer in self._ids:
+            self._item(as_json(event))
+            if event.event in FINAL_EVENTS:
+                self.open.discard(transfer)
+                if not self.open and not self.ended.called:
+                    self.ended.callback(None)
+
+    def follow(self, ids: list[str]) -> None:
+        """These are ours."""
+        self._ids, self.open = set(ids), set(ids)
+        early, self._early = self._early, []
+        for event in early:
+            self.event(event)
+
+
+async def _send(peer: Peer, params: Send, item: Item) -> dict[str, Any]:
+    if not params.paths:
+        raise Usage("Name at least one file or folder.")
+    following = _Following(item)
+    unsubscribe = peer.subscribe(following.event)
+    try:
+        ids = [
+            (await peer.send_file(params.user, Path(path), params.comment, params.route)).id for path in params.paths
+        ]
+        following.follow(ids)
+        if params.wait and following.open:
+            await following.ended
+    finally:
+        unsubscribe()
+    return {"transfers": [status for status in _statuses(peer) if status["transfer"] in ids]}
+
+
+def _statuses(peer: Peer) -> list[dict[str, Any]]:
+    return [status.as_json() for status in peer.transfers.list()]
+
+
+def _status(peer: Peer, transfer: str) -> dict[str, Any]:
+    return peer.transfers.get(transfer).status().as_json()
+
+
+async def _transfers(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
+    await peer.opened()
+    return {"transfers": _statuses(peer)}
+
+
+async def _accept(peer: Peer, params: Accept, item: Item) -> dict[str, Any]:
+    await peer.opened()
+    await peer.transfers.accept(params.id, Path(params.to) if params.to is not None else None)
+    return _status(peer, params.id)
+
+
+def _change(verb: str) -> Method:
+    async def method(peer: Peer, params: OfTransfer, item: Item) -> dict[str, Any]:
+        await peer.opened()
+        await getattr(peer.transfers, verb)(params.id)
+        return _status(peer, params.id)
+
+    return method
+
+
+TRANSFER_METHODS: dict[str, tuple[type[Struct], Method]] = {
+    "send": (Send, _send),
+    "transfers": (Params, _transfers),
+    "accept": (Accept, _accept),
+    "reject": (OfTransfer, _change("reject")),
+    "pause": (OfTransfer, _change("pause")),
+    "resume": (OfTransfer, _change("resume")),
+    "cancel": (OfTransfer, _change("cancel")),
+}

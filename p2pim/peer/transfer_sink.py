@@ -1,0 +1,249 @@
+"""Where a transfer is stored while it arrives, and how it gets its name. All of it blocks: disk threads only.
+
+A single file grows as ``NAME.p2pim-part``. A folder grows inside the folder ``NAME.p2pim-part``, as ``manifest`` and
+``content``, and ``content`` gets the name in the end. Each piece is hashed before a byte of it is written, so what is
+on the disk is always a proven prefix of the stream; `prove` finds out after a restart how much of it there is.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from blake3 import blake3
+
+from p2pim.core.filenames import PART_SUFFIX, numbered, safe_name
+from p2pim.core.transfer import Piece
+from p2pim.errors import ContentMismatch
+from p2pim.peer.transfer_files import (
+    READ_SIZE,
+    exists,
+    free_bytes,
+    free_name,
+    made_or_own,
+    make_file,
+    open_folder,
+    rename_new,
+    set_modified,
+    write_slices,
+)
+
+PRIVATE: Final = 0o700
+MANIFEST: Final = "manifest"
+CONTENT: Final = "content"
+
+
+class Sink:
+    """The part that files and folders share: proving before writing, proving again after a restart.
+
+    :param directory: where it will be.
+    :param part: the partial's name there; `open` makes it when it is not there.
+    """
+
+    folder = False
+
+    def __init__(self, directory: str, part: str) -> None:
+        self.directory = directory
+        self.part = part
+        self.position = 0
+        self._hasher = blake3()
+        self._parent = -1
+
+    # --- to be given by each kind
+
+    def _open_part(self) -> None:
+        raise NotImplementedError
+
+    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
+        raise NotImplementedError
+
+    def _stored(self, offset: int, end: int) -> Iterator[bytes]:
+        """What is stored of the stream between two positions; ends early where something is missing."""
+        raise NotImplementedError
+
+    def _complete(self) -> None:
+        """Everything but the name."""
+        raise NotImplementedError
+
+    def _give_name(self, name: str) -> None:
+        raise NotImplementedError
+
+    def _close_part(self) -> None:
+        raise NotImplementedError
+
+    # --- shared
+
+    def open(self) -> None:
+        """Open the partial, or make it when somebody has removed it."""
+        self._parent = open_folder(self.directory)
+        self._open_part()
+
+    def open_and_prove(self, checkpoints: Sequence[tuple[int, bytes]]) -> None:
+        """`open`, then `prove`; closed again when either fails."""
+        try:
+            self.open()
+            self.prove(checkpoints)
+        except BaseException:
+            self.close()
+            raise
+
+    def prove(self, checkpoints: Sequence[tuple[int, bytes]]) -> int:
+        """Go to the greatest of ``checkpoints`` (in order) that what is stored agrees with; gives the position."""
+        hasher, at = blake3(), 0
+        self.position, self._hasher = 0, blake3()
+        for position, digest in checkpoints:
+            for data in self._stored(at, position):
+                hasher.update(data)
+                at += len(data)
+            if at != position or not hmac.compare_digest(hasher.digest(), digest):
+                break
+            self.position, self._hasher = position, hasher.copy()
+        return self.position
+
+    def restart(self) -> None:
+        """Begin again at 0."""
+        self.position, self._hasher = 0, blake3()
+
+    def write(self, pieces: Sequence[Piece]) -> tuple[int, bytes, int]:
+        """Prove and store what comes next; gives the position, the digest of everything before it, and the free space.
+
+        :raises ContentMismatch: a piece's digest is another. Nothing of it was written.
+        :raises OSError: the disk's. The position is still the one before the piece.
+        """
+        for piece in pieces:
+            self._take(piece)
+        return self.position, self._hasher.digest(), free_bytes(self._parent)
+
+    def _take(self, piece: Piece) -> None:
+        if piece.offset != self.position:
+            raise ValueError("a stream is written in order")
+        hasher = self._hasher.copy()
+        for data in piece.slices:
+            hasher.update(data)
+        if not hmac.compare_digest(hasher.digest(), piece.digest):
+            raise ContentMismatch
+        self._store(piece.offset, piece.slices)
+        self._hasher = hasher
+        self.position = piece.offset + piece.length
+
+    @property
+    def digest(self) -> bytes:
+        """The BLAKE3 of everything before the position."""
+        return self._hasher.digest()
+
+    def complete(self, name: str) -> str:
+        """All bytes are there: times and bits are set; gives a free name for it beside what is there."""
+        self._complete()
+        return self.free_name(name)
+
+    def free_name(self, name: str) -> str:
+        """A name for it that nothing has."""
+        return free_name(safe_name(name), self._parent, folder=self.folder)
+
+    def finish(self, name: str) -> bool:
+        """Give it its name, unless something has that by now; whether it was given."""
+        try:
+            self._give_name(name)
+        except FileExistsError:
+            return False
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        self._close_part()
+        if self._parent >= 0:
+            os.close(self._parent)
+            self._parent = -1
+
+
+class FileSink(Sink):
+    """A single file."""
+
+    def __init__(self, directory: str, part: str, size: int, modified_ns: int, executable: bool) -> None:
+        super().__init__(directory, part)
+        self._size = size
+        self._modified_ns = modified_ns
+        self._executable = executable
+        self._handle = -1
+
+    def _open_part(self) -> None:
+        self._handle = made_or_own(self.part, self._parent, executable=self._executable)
+
+    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
+        write_slices(self._handle, slices, offset)
+
+    def _stored(self, offset: int, end: int) -> Iterator[bytes]:
+        return read_range(self._handle, offset, end)
+
+    def _complete(self) -> None:
+        os.ftruncate(self._handle, self._size)
+        set_modified(self._handle, self._modified_ns)
+
+    def _give_name(self, name: str) -> None:
+        rename_new(self.part, self._parent, name, self._parent)
+
+    def _close_part(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def read_range(handle: int, offset: int, end: int) -> Iterator[bytes]:
+    while offset < end:
+        data = os.pread(handle, min(READ_SIZE, end - offset), offset)
+        if not data:
+            return
+        offset += len(data)
+        yield data
+
+
+def claim_part(directory: str, name: str, *, folder: bool, executable: bool) -> str:
+    """Make an empty partial for ``name``, under a name that nothing had; gives that name."""
+    parent = open_folder(directory)
+    number = 0
+    try:
+        while True:
+            part = numbered(safe_name(name), number, folder=folder) + PART_SUFFIX
+            with suppress(FileExistsError):
+                if folder:
+                    os.mkdir(part, PRIVATE, dir_fd=parent)
+                else:
+                    os.close(make_file(part, parent, executable=executable))
+                return part
+            number += 1
+    finally:
+        os.close(parent)
+
+
+def discard_part(directory: str, part: str) -> None:
+    """Remove a partial, whatever it has become; nothing happens when it is not there."""
+    try:
+        parent = open_folder(directory)
+    except OSError:
+        return
+    try:
+        with suppress(FileNotFoundError):
+            try:
+                os.unlink(part, dir_fd=parent)
+            except (IsADirectoryError, PermissionError):
+                shutil.rmtree(part, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def named_already(directory: str, part: str, final: str, folder: bool) -> bool:
+    """Whether a partial that was about to get the name ``final`` when everything stopped has got it."""
+    try:
+        parent = open_folder(directory)
+    except OSError:
+        return False
+    try:
+        left = os.path.join(part, CONTENT) if folder else part
+        return not exists(left, parent) and exists(final, parent)
+    finally:
+        os.close(parent)

@@ -1,0 +1,137 @@
+"""The parts of the server put together: what runs behind the port, apart from starting and stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from p2pim.core.counters import CounterTable
+from p2pim.core.limits import EVERYONE_ROSTER
+from p2pim.core.presence import PresenceGraph
+from p2pim.net.server_tls import ServerTls
+from p2pim.server.connection import ServerConnection
+from p2pim.server.gate import Gate
+from p2pim.server.names import KnownNames
+from p2pim.server.passwords import Passwords
+from p2pim.server.port import PortFactory, TurnFlusher
+from p2pim.server.presence import Announcer
+from p2pim.server.relay import Relay
+from p2pim.server.requests import Requests
+from p2pim.server.sessions import Directory, Session
+from p2pim.server.settings import ServerSettings
+from p2pim.server.signin import Admitted, Origin, SignInDesk
+from p2pim.server.splices import SpliceDesk
+from p2pim.server.store import IDatabase, Store
+from p2pim.server.users import Users
+from p2pim.storage import accounts
+from p2pim.wire.messages import Person, Register, SignIn
+
+_log = Logger()
+
+
+class House:
+    """Everything that a connection may need, composed once.
+
+    :param wall: the time in seconds since 1970.
+    :param random_bytes: a source of secrets, as `os.urandom`.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ServerSettings,
+        database: IDatabase,
+        passwords: Passwords,
+        tls: ServerTls,
+        wall: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.passwords = passwords
+        self.wall = wall
+        self.store = Store(database)
+        self.flusher = TurnFlusher(clock)
+        self.counters = CounterTable()
+        self.directory = Directory()
+        self.announcer = Announcer(clock, self.directory, PresenceGraph())
+        self.users = Users(self.directory, self.announcer, self.counters)
+        self.names = KnownNames(self.store)
+        self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
+        self.forward = Relay(clock, self.directory, self.names).forward
+        self.request = Requests(clock, self.store, self.users, self.names, self.splices).handle
+        self.gate = Gate(clock, settings.limits.connections_per_address)
+        self.complain = self.gate.complain
+        self.port = PortFactory(self.gate, self, tls, self.splices.take)
+        self.connections: dict[ServerConnection, None] = {}
+        self.tls = tls
+        self._counting = DeferredLock()
+        self._desk = SignInDesk(
+            clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
+        )
+        self.use(settings)
+
+    def use(self, settings: ServerSettings) -> None:
+        """Take these settings from now on; sessions that stand keep theirs."""
+        self.settings = settings
+        self.gate.per_address = settings.limits.connections_per_address
+        self.announcer.graph.everyone = EVERYONE_ROSTER if settings.server.roster == "everyone" else 0
+
+    # --- for connections
+
+    def enter(self, message: SignIn | Register, origin: Origin) -> Deferred[Admitted]:
+        """Sign in or register."""
+        if isinstance(message, SignIn):
+            return Deferred.fromCoroutine(self._desk.sign_in(message, origin))
+        return Deferred.fromCoroutine(self._desk.register(message, origin))
+
+    def contacts_of(self, session: Session) -> list[Person]:
+        """What a newcomer is told of others."""
+        return self.announcer.people(session.user.name)
+
+    def leave(self, session: Session) -> None:
+        """The session ends."""
+        self.users.leave(session)
+
+    def opened(self, connection: ServerConnection) -> None:
+        """Watch over this connection."""
+        self.connections[connection] = None
+
+    def closed(self, connection: ServerConnection) -> None:
+        """It is gone."""
+        self.connections.pop(connection, None)
+
+    # --- from time to time
+
+    def sweep(self) -> None:
+        """End what takes too long."""
+        now = self.clock.seconds()
+        self.port.sweep(now, self.settings.limits.handshake)
+        for connection in list(self.connections):
+            connection.check(now)
+        self.splices.sweep(now)
+
+    def write_counters(self) -> Deferred[None]:
+        """Commit what was counted; one writing at a time. Does not fail: what cannot be written is counted on."""
+        return self._counting.run(lambda: Deferred.fromCoroutine(self._write_counters()))
+
+    async def _write_counters(self) -> None:
+        increases = self.counters.take(self.wall(), self.directory.users)
+        if not increases:
+            return
+        try:
+            await self.store.write(lambda db: accounts.add_increases(db, increases))
+        except Exception as error:  # noqa: BLE001 - nothing may stop the counting
+            self.counters.put_back(increases)
+            _log.error("the counters could not be written: {reason}", reason=str(error))
+
+    def farewell(self, reason: str, message: str) -> None:
+        """Tell everybody that it is over, and close."""
+        self.announcer.stop()
+        for connection in list(self.connections):
+            connection.sign_out(reason, message)
+        self.splices.stop()
+        self.flusher.flush_now()

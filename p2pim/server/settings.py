@@ -1,0 +1,78 @@
+"""What an operator can set, a value class per section of the configuration file. The defaults are a working server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from platformdirs import user_data_path
+
+from p2pim.core import limits
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(ge=0.1, le=3600.0)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+def default_data() -> Path:
+    """Where the server keeps its files when nobody says otherwise."""
+    return user_data_path("p2pim", appauthor=False) / "server"
+
+
+class ServerSection(Struct, frozen=True, kw_only=True):
+    """``[server]``: where it listens, who may come, who sees whom."""
+
+    port: Port = 4530
+    """The TCP port of clients; 0 picks a free one."""
+    interface: str = ""
+    """The address to listen on; empty for all of IPv4, ``::`` for IPv6 and IPv4."""
+    data: Path = msgspec.field(default_factory=default_data)
+    """The folder of the database, the certificate and ready.json."""
+    registration: Literal["open", "invite", "closed"] = "open"
+    same_device: Literal["replace", "refuse"] = "replace"
+    """Signing in twice on one device: the newer replaces the older, or is refused."""
+    roster: Literal["contacts", "everyone"] = "contacts"
+    """Who sees whom; "everyone" is for an office, up to `p2pim.core.limits.EVERYONE_ROSTER` people."""
+
+
+class TlsSection(Struct, frozen=True, kw_only=True):
+    """``[tls]``: a certificate (with its chain) and key in PEM; empty for the self-made one in the data folder."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class LimitsSection(Struct, frozen=True, kw_only=True):
+    """``[limits]``: what an operator may want to change of `p2pim.core.limits`."""
+
+    max_connections: Positive = limits.CONNECTIONS
+    connections_per_address: Positive = limits.CONNECTIONS_PER_ADDRESS
+    requests_per_second: Annotated[float, Meta(ge=0.1, le=1e6)] = limits.REQUESTS_PER_SECOND
+    request_burst: Annotated[float, Meta(ge=1, le=1e6)] = limits.REQUEST_BURST
+    heartbeat: Seconds = limits.HEARTBEAT
+    patience: Seconds = limits.PATIENCE
+    handshake: Seconds = limits.HANDSHAKE
+
+
+class P2pSection(Struct, frozen=True, kw_only=True):
+    """``[p2p]``: the P2P server on UDP, at the TCP port + 1."""
+
+    enabled: bool = True
+
+
+class WebSection(Struct, frozen=True, kw_only=True):
+    """``[web]``: the operator's page; an address and port, or "none"."""
+
+    address: str = "none"
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    """All of it."""
+
+    server: ServerSection = msgspec.field(default_factory=ServerSection)
+    tls: TlsSection = msgspec.field(default_factory=TlsSection)
+    limits: LimitsSection = msgspec.field(default_factory=LimitsSection)
+    p2p: P2pSection = msgspec.field(default_factory=P2pSection)
+    web: WebSection = msgspec.field(default_factory=WebSection)

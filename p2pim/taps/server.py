@@ -1,0 +1,80 @@
+"""``twistd p2pim-server``: options, and the service they make."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from p2pim.errors import P2pimError
+from p2pim.server.service import ServerService
+from p2pim.server.settings import ServerSettings
+from p2pim.taps.clock import use_steady_clock
+from p2pim.taps.config import load_config
+
+
+class Options(usage.Options):
+    """The command line of ``twistd p2pim-server``."""
+
+    synopsis = "[options]"
+    longdesc = "The p2pim server: introduces people, then gets out of the way. Without options it just works."
+    optParameters = [  # noqa: RUF012 - Twisted's interface
+        ["config", "c", None, "Configuration file (TOML)."],
+        ["port", "p", None, "TCP port; 0 picks a free one. [default: 4530]"],
+        ["interface", "i", None, "Address to listen on. [default: all of IPv4]"],
+        ["data", "d", None, "Folder of the database, certificate and ready.json."],
+        ["web", None, None, 'Operator\'s page, ADDR:PORT or "none".'],
+    ]
+    optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
+
+
+class SignallingServerService(ServerService):
+    """The service, reloading when the process gets SIGHUP."""
+
+    _before: Any = None
+
+    def startService(self) -> None:
+        """As `ServerService.startService`."""
+        super().startService()
+        self._before = signal.signal(signal.SIGHUP, self._hang_up)
+
+    def stopService(self) -> Any:
+        """As `ServerService.stopService`."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes now must not end what is being closed
+        return super().stopService()
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.reload)
+
+
+def settings_from(options: Options) -> ServerSettings:
+    """The settings of these options, the environment, and the file they name.
+
+    :raises BadConfig: something in them is wrong.
+    """
+    given = {
+        "server": {"port": options["port"], "interface": options["interface"], "data": options["data"]},
+        "p2p": {"enabled": False if options["no-p2p"] else None},
+        "web": {"address": options["web"]},
+    }
+    file = Path(options["config"]).absolute() if options["config"] else None
+    return load_config(ServerSettings, file, os.environ, given)
+
+
+def makeService(options: Options) -> IService:
+    """The integrated server with these options.
+
+    :raises usage.UsageError: the configuration is wrong.
+    """
+    from twisted.internet import reactor
+
+    use_steady_clock(reactor)
+    try:
+        return SignallingServerService(reactor, lambda: settings_from(options))
+    except P2pimError as error:
+        raise usage.UsageError(f"{error.code}: {error.message}") from error

@@ -1,0 +1,251 @@
+"""Negotiations as values: every order of events, thousands of them, without a socket."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, Surroundings
+from p2pim.core.limits import NEGOTIATION_TIME
+from p2pim.core.negotiation import (
+    DIRECT_LADDER,
+    INCOMING_RUNG,
+    RELAY_LADDER,
+    Adopt,
+    Dial,
+    Effect,
+    Exhausted,
+    Failed,
+    Negotiation,
+    Nominate,
+    State,
+    stands,
+)
+from p2pim.wire.signals import Candidate, Offer
+
+AROUND = Surroundings(frozenset({("10.0.0.2", 4000)}))
+ONE = Candidate("host", "tcp", "10.0.0.3", 5000)
+SIX = Candidate("host", "tcp", "fd00::3", 5000)
+PUBLIC = Candidate("mapped", "tcp", "8.8.8.8", 5000)
+IDS = st.binary(min_size=16, max_size=16)
+UDP = Candidate("reflexive", "udp", "8.8.8.8", 6000)
+
+
+def offerer(ladder: tuple[str, ...] = DIRECT_LADDER) -> Negotiation:
+    return Negotiation(offerer=True, ladder=ladder, around=AROUND, now=100.0)
+
+
+def answerer(ladder: tuple[str, ...] = DIRECT_LADDER) -> Negotiation:
+    return Negotiation(offerer=False, ladder=ladder, around=AROUND, now=100.0)
+
+
+def dials(effects: list[Effect]) -> list[Dial]:
+    return [effect for effect in effects if isinstance(effect, Dial)]
+
+
+class OffererTests(SynchronousTestCase):
+    def test_nothing_is_dialled_before_the_answer(self) -> None:
+        """There is nobody to pin yet."""
+        machine = offerer()
+        self.assertEqual(machine.effects(), [])
+        self.assertEqual(machine.timer(), 100.0 + NEGOTIATION_TIME)
+
+    def test_the_first_proved_connection_is_nominated_and_adopted(self) -> None:
+        """And no other after it."""
+        machine = offerer()
+        machine.begin([ONE], 100.1)
+        [dial] = dials(machine.effects())
+        machine.proved(dial.number, dial.rung)
+        machine.proved(-1, INCOMING_RUNG)
+        self.assertEqual(machine.effects(), [Nominate(dial.number), Adopt(dial.number, LAN_RUNG)])
+        self.assertTrue(machine.over)
+        self.assertIsNone(machine.timer())
+
+    def test_calls_are_staggered_ipv6_first(self) -> None:
+        """Fifty milliseconds between them."""
+        machine = offerer()
+        machine.begin([ONE, SIX], 100.0)
+        self.assertEqual([dial.candidate for dial in dials(machine.effects())], [SIX])
+        self.assertEqual(machine.timer(), 100.05)
+        machine.time_passed(100.05)
+        self.assertEqual([dial.candidate for dial in dials(machine.effects())], [ONE])
+
+    def test_rungs_race_and_each_has_its_delay(self) -> None:
+        """The ladder is not climbed in turn: UDP joins a moment later, without waiting for TCP to fail."""
+        machine = offerer((*DIRECT_LADDER, UDP_RUNG))
+        machine.begin([ONE, PUBLIC, UDP], 100.0)
+        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {LAN_RUNG, DIRECT_RUNG})
+        machine.time_passed(100.2)
+        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {UDP_RUNG})
+
+    def test_candidates_of_rungs_that_are_not_climbed_are_left(self) -> None:
+        """No UDP in a TCP ladder."""
+        machine = offerer()
+        machine.begin([UDP], 100.0)
+        self.assertEqual(machine.effects(), [])
+
+    def test_a_refusal_ends_it_with_its_reason(self) -> None:
+        """At once."""
+        machine = offerer()
+        machine.declined("switched off")
+        [failed] = machine.effects()
+        assert isinstance(failed, Failed)
+        self.assertEqual([rung for rung, _ in failed.reasons], list(DIRECT_LADDER))
+        self.assertIn("switched off", failed.reasons[0][1])
+
+    def test_no_answer_in_time_ends_it(self) -> None:
+        """After `NEGOTIATION_TIME`."""
+        machine = offerer()
+        machine.time_passed(100.0 + NEGOTIATION_TIME)
+        [failed] = machine.effects()
+        assert isinstance(failed, Failed)
+        self.assertIn("did not answer", failed.reasons[0][1])
+
+    def test_nothing_left_at_either_side_ends_it_early(self) -> None:
+        """My own calls failed, and the other side says that its did."""
+        machine = offerer()
+        machine.begin([ONE], 100.0)
+        machine.dial_failed(dials(machine.effects())[0].number, "refused the connection")
+        self.assertEqual(machine.effects(), [])
+        machine.declined("tcp-lan: 10.0.0.2:4000: did not answer")
+        [failed] = machine.effects()
+        assert isinstance(failed, Failed)
+        reasons = dict(failed.reasons)
+        self.assertEqual(reasons[LAN_RUNG], "10.0.0.3:5000: refused the connection")
+        self.assertEqual(reasons[DIRECT_RUNG], "the other side has no public address")
+        self.assertIn("did not answer", reasons[INCOMING_RUNG])
+
+    def test_while_candidates_may_still_come_nothing_is_given_up(self) -> None:
+        """Trickled candidates: the ladder is exhausted only when the other side has named its last."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        machine.declined("nothing here")
+        self.assertEqual(machine.effects(), [])
+        machine.more([ONE], 101.0, complete=True)
+        [dial] = dials(machine.effects())
+        machine.proved(dial.number, dial.rung)
+        self.assertEqual(machine.state, State.DONE)
+
+    def test_candidates_named_twice_are_dialled_once(self) -> None:
+        """By offer and trickle."""
+        machine = offerer()
+        machine.begin([ONE], 100.0, complete=False)
+        machine.more([ONE], 100.1, complete=True)
+        machine.time_passed(105.0)
+        self.assertEqual(len(dials(machine.effects())), 1)
+
+    def test_late_calls_are_named_when_the_time_is_over(self) -> None:
+        """The reason says which address did not answer."""
+        machine = offerer()
+        machine.begin([ONE], 100.0)
+        machine.effects()
+        machine.time_passed(111.0)
+        [failed] = machine.effects()
+        assert isinstance(failed, Failed)
+        self.assertIn("10.0.0.3:5000: no answer in time", dict(failed.reasons)[LAN_RUNG])
+
+    def test_refused_candidates_are_explained(self) -> None:
+        """A hostile or useless address is not dialled, and that is the reason."""
+        machine = offerer()
+        machine.begin([Candidate("host", "tcp", "127.0.0.1", 5000)], 100.0)
+        machine.time_passed(111.0)
+        [failed] = machine.effects()
+        assert isinstance(failed, Failed)
+        self.assertIn("loopback of another machine", dict(failed.reasons)[LAN_RUNG])
+
+
+class AnswererTests(SynchronousTestCase):
+    def test_it_waits_for_the_nomination(self) -> None:
+        """Proved is not chosen."""
+        machine = answerer()
+        machine.begin([ONE], 100.0)
+        [dial] = dials(machine.effects())
+        machine.proved(dial.number, dial.rung)
+        machine.proved(-1, INCOMING_RUNG)
+        self.assertEqual(machine.effects(), [])
+        machine.nominated(-1)
+        self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
+
+    def test_what_is_not_proved_cannot_be_nominated(self) -> None:
+        """Nor what was lost meanwhile."""
+        machine = answerer()
+        machine.begin([ONE], 100.0)
+        machine.effects()
+        machine.nominated(-1)
+        machine.proved(-1, INCOMING_RUNG)
+        machine.incoming_failed(-1, "closed")
+        machine.nominated(-1)
+        self.assertEqual(machine.effects(), [])
+
+    def test_it_says_once_when_it_can_reach_nothing(self) -> None:
+        """And goes on waiting for the other side's calls."""
+        machine = answerer()
+        machine.begin([ONE], 100.0)
+        machine.dial_failed(dials(machine.effects())[0].number, "refused the connection")
+        [exhausted] = machine.effects()
+        assert isinstance(exhausted, Exhausted)
+        self.assertIn("10.0.0.3:5000: refused", exhausted.reason)
+        machine.proved(-1, INCOMING_RUNG)
+        machine.nominated(-1)
+        self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
+
+    def test_the_relays_rung_needs_no_candidate(self) -> None:
+        """Its address is the server's."""
+        machine = answerer(RELAY_LADDER)
+        machine.begin([], 100.0)
+        self.assertEqual(machine.effects(), [Dial(1, RELAY_RUNG, None)])
+
+
+class CrossingTests(SynchronousTestCase):
+    @given(st.integers(0, 3), st.integers(0, 3), IDS, IDS)
+    def test_both_sides_agree_whose_offer_stands(self, one: int, other: int, first: bytes, second: bytes) -> None:
+        """Whatever the tie-breakers: exactly one of two different offers."""
+        mine = Offer(first, one, b"f" * 32, b"s" * 32, [], ["tcp"])
+        theirs = Offer(second, other, b"f" * 32, b"s" * 32, [], ["tcp"])
+        if first != second:
+            self.assertNotEqual(stands(mine, theirs), stands(theirs, mine))
+
+
+class AnyOrderTests(SynchronousTestCase):
+    @given(
+        st.booleans(),
+        st.lists(
+            st.sampled_from(["begin", "more", "decline", "fail", "prove", "incoming", "nominate", "lose", "time"]),
+            max_size=30,
+        ),
+    )
+    def test_every_negotiation_ends_once_and_in_time(self, offers: bool, events: list[str]) -> None:
+        """Any inputs in any order: at most one adoption or failure, nothing after it, and an end when the time is
+        over."""
+        machine = offerer() if offers else answerer()
+        now, numbers = 100.0, [1]
+        ends: list[Effect] = []
+        for event in [*events, "end"]:
+            now += 0.3
+            if event == "begin":
+                machine.begin([ONE, SIX], now)
+            elif event == "more":
+                machine.more([PUBLIC], now, complete=True)
+            elif event == "decline":
+                machine.declined("no")
+            elif event == "fail":
+                machine.dial_failed(numbers.pop() if numbers else 1, "refused")
+            elif event == "prove":
+                machine.proved(numbers[-1] if numbers else 1, LAN_RUNG)
+            elif event == "incoming":
+                machine.proved(-1, INCOMING_RUNG)
+            elif event == "nominate":
+                machine.nominated(-1)
+            elif event == "lose":
+                machine.incoming_failed(-1, "lost")
+            machine.time_passed(now if event != "end" else 100.0 + NEGOTIATION_TIME)
+            over = bool(ends)
+            for effect in machine.effects():
+                self.assertFalse(over, "something was to be done after the end")
+                if isinstance(effect, Dial):
+                    numbers.append(effect.number)
+                if isinstance(effect, Adopt | Failed):
+                    ends.append(effect)
+        self.assertEqual(len(ends), 1)
+        self.assertIsNone(machine.timer())
