@@ -9,6 +9,7 @@ One stream, one process a side, a loop around epoll, UDP_GRO and UDP_SEGMENT, on
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -91,10 +92,8 @@ class Loop:
             self._send(run, address)
 
     def _send(self, run: list[bytes], address: Any) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self.socket.sendmsg(run, [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", len(run[0])))], 0, address)
-        except OSError:
-            pass
 
 
 class Receiver(Loop):

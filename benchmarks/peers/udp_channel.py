@@ -18,10 +18,12 @@ from typing import Any
 from blake3 import blake3
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 
 from p2pim.core.proof import DIALLED, DIALLER, is_proof, make_proof
 from p2pim.net.certificates import CertificateAndKey
 from p2pim.net.datagram import UdpSocket, bind_udp
+from p2pim.net.interfaces import IChannelUser
 from p2pim.net.quic import QuicChannel
 from p2pim.net.quic_factory import UdpChannelFactory
 from p2pim.wire.signals import AnySignal, Nominate, Prove, Typing
@@ -34,6 +36,7 @@ NONE = bytes(32)
 the_reactor: Any = reactor
 
 
+@implementer(IChannelUser)
 class Peer:
     """One end: decides about links, and uses the channel."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from p2pim.core.keepalive import KeepAlive, Trust
 
 def live(path: KeepAlive, begin: float, end: float, answer: float | None) -> tuple[list[float], dict[Trust, float]]:
     """When probes go out, answered after ``answer`` seconds or not at all, and when each trust began."""
-    now, probes, answers = begin, [], []
+    now, probes = begin, []
+    answers: list[float] = []
     first: dict[Trust, float] = {}
     while now < end:
         for at in [at for at in answers if at <= now]:
@@ -36,7 +38,7 @@ class KeepAliveTests(SynchronousTestCase):
     def test_a_path_in_use_is_probed_every_five_seconds_at_most(self) -> None:
         """And at least after four, at times that vary."""
         probes, first = live(self.path(), 100.0, 150.0, answer=0.1)
-        gaps = [after - before for before, after in zip(probes, probes[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(probes)]
         self.assertTrue(all(3.9 <= gap <= 5.2 for gap in gaps), gaps)
         self.assertGreater(len({round(gap, 2) for gap in gaps}), 5)
         self.assertEqual(list(first), [Trust.GOOD])
@@ -44,7 +46,7 @@ class KeepAliveTests(SynchronousTestCase):
     def test_an_idle_path_is_probed_often_enough_for_nats(self) -> None:
         """Two probes fit into the 30 seconds after which a NAT forgets."""
         probes, _ = live(self.path(), 100.0, 400.0, answer=0.1)
-        gaps = [after - before for before, after in zip(probes, probes[1:], strict=False) if before > 170.0]
+        gaps = [after - before for before, after in pairwise(probes) if before > 170.0]
         self.assertTrue(all(11.9 <= gap <= 15.2 for gap in gaps), gaps)
 
     def test_a_silent_path_is_doubted_and_then_dead(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -79,7 +80,11 @@ class Pair:
 def failure_of(waiting: Deferred[None]) -> list[BaseException]:
     """Collects what ``waiting`` fails with."""
     failures: list[BaseException] = []
-    waiting.addErrback(lambda failure: failures.append(failure.value))
+
+    def note(failure: Failure) -> None:
+        failures.append(failure.value)
+
+    waiting.addErrback(note)
     return failures
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from struct import pack
 from typing import Any
+from unittest import SkipTest
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -251,7 +252,7 @@ class KernelTests(SynchronousTestCase):
             try:
                 made = bind_udp(host, offload=offload)
             except OSError as error:
-                raise self.skipTest(f"no {host} here") from error
+                raise SkipTest(f"no {host} here") from error
             sockets.append(UdpSocket(FakeReactor(), made, offload=offload))  # type: ignore[arg-type]
             self.addCleanup(sockets[-1].close)
         sockets[1].on_quic = lambda batch, address: got.extend(batch.datagrams())
@@ -289,6 +290,6 @@ class KernelTests(SynchronousTestCase):
         try:
             made = bind_udp("::")
         except OSError as error:
-            raise self.skipTest("no IPv6 here") from error
+            raise SkipTest("no IPv6 here") from error
         self.addCleanup(made.close)
         self.assertEqual(made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,7 +38,7 @@ class KindTests(SynchronousTestCase):
         self.assertEqual([datagram for batch in batches for datagram in batch.datagrams()], datagrams)
         for batch in batches:
             self.assertEqual({kind_of(datagram) for datagram in batch.datagrams()}, {batch.kind})
-        for before, after in zip(batches, batches[1:], strict=False):
+        for before, after in pairwise(batches):
             self.assertIsNot(before.kind, after.kind)
 
     def test_a_batch_of_one_kind_is_not_copied(self) -> None:
