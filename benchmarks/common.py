@@ -98,9 +98,9 @@ class Program:
             raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{tail}")
 
     def cpu_seconds(self) -> float:
-        """User and system time used so far."""
+        """User and system time used so far, by the program and those of its children that have ended."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def rss_kib(self) -> int:
         """Resident memory, in KiB."""

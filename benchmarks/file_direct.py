@@ -7,7 +7,8 @@ AES-GCM; by magic-wormhole with a mailbox server of its own; by rsync to its dae
 nothing. Every receiving side runs already. Each copy is compared with the original in the first round.
 
 Two speeds: "whole" counts the time from typing the command to its end; "bytes" leaves out what the same command takes
-for a file of one byte (interpreters that start, handshakes, passwords). The targets are about "bytes".
+for a file of one byte (interpreters that start, handshakes, passwords). The targets are about "bytes". "CPU" is
+that of both sides and, for p2pim, of its server, for the whole command.
 
     python -m benchmarks.file_direct      # about three minutes, and 3 GiB of disk
     python -m benchmarks.file_direct --size 64 --rounds 1 --only p2pim,bare-tls
@@ -59,8 +60,9 @@ def make_copiers(rig: Rig, names: list[str]) -> dict[str, Copier]:
     """The contenders, their receiving sides running."""
     copiers: dict[str, Copier] = {}
     if any(name in OURS for name in names):
-        alice, bob = two_friends(rig, Server(rig))
-        copiers |= {name: Sending(alice, bob, route) for name, route in OURS.items() if name in names}
+        server = Server(rig)
+        alice, bob = two_friends(rig, server)
+        copiers |= {name: Sending(server, alice, bob, route) for name, route in OURS.items() if name in names}
     return copiers | {name: make(rig) for name, make in MAKERS.items() if name in names}
 
 
@@ -68,11 +70,13 @@ def measure(copier: Copier, big: Path, small: Path) -> Figures:
     """One copy of either file."""
     size = big.stat().st_size
     overhead = _copied(copier, small)
+    before = copier.cpu_seconds()
     whole = _copied(copier, big)
     return {
-        "whole MB/s": size / whole / 1e6,
         "bytes MB/s": size / max(whole - overhead, 1e-3) / 1e6,
+        "whole MB/s": size / whole / 1e6,
         "start s": overhead,
+        "CPU s/GB": (copier.cpu_seconds() - before) / size * 1e9,
     }
 
 
@@ -98,8 +102,8 @@ def report(medians: dict[str, dict[str, float]], mib: int) -> None:
     rows: list[list[object]] = []
     for name, m in medians.items():
         ratio = ours / m["bytes MB/s"] if ours else "-"
-        rows.append([name, m["bytes MB/s"], m["whole MB/s"], m["start s"], ratio])
-    columns = ["", "bytes, MB/s", "whole command, MB/s", "command for 1 byte, s", "p2pim's speed / this"]
+        rows.append([name, m["bytes MB/s"], m["whole MB/s"], m["start s"], m["CPU s/GB"], ratio])
+    columns = ["", "bytes, MB/s", "whole command, MB/s", "command for 1 byte, s", "CPU s/GB", "p2pim's speed / this"]
     print_table(f"A file of {mib} MiB, disk to disk", columns, rows)
     targets = []
     for name, wanted in (("bare-tls", 0.8), ("scp", 1.5), ("magic-wormhole", 1.5)):

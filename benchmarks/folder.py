@@ -77,7 +77,8 @@ def make_copiers(rig: Rig, names: list[str]) -> dict[str, Copier]:
     """The contenders, their receiving sides running."""
     copiers: dict[str, Copier] = {}
     if "p2pim" in names:
-        copiers["p2pim"] = Sending(*two_friends(rig, Server(rig)), "direct")
+        server = Server(rig)
+        copiers["p2pim"] = Sending(server, *two_friends(rig, server), "direct")
     if "rsync-daemon" in names:
         copiers["rsync-daemon"] = Rsync(rig)
     if "scp" in names:

@@ -152,19 +152,18 @@ class Sending(Copier):
     :param route: "direct" or "relay"; that the bytes went that way is checked in bob's events.
     """
 
-    def __init__(self, alice: Agent, bob: Agent, route: str) -> None:
+    def __init__(self, server: Server, alice: Agent, bob: Agent, route: str) -> None:
         self._alice, self._bob, self._route = alice, bob, route
         self.received = bob.downloads
         self.seconds = 0.0
+        self.programs = [alice.program, bob.program, server.program]
         self._before = [agent.program.rss_kib() for agent in (alice, bob)]
 
     def memory(self) -> str:
         """What the transfers made the two agents grow by at most."""
-        grown = [agent.program.peak_kib() - before for agent, before in zip(self._agents(), self._before, strict=True)]
+        agents = self._alice.program, self._bob.program
+        grown = [agent.peak_kib() - before for agent, before in zip(agents, self._before, strict=True)]
         return f"the sender's memory grew by {grown[0] / 1024:.1f} MiB at most, the receiver's by {grown[1] / 1024:.1f}"
-
-    def _agents(self) -> tuple[Agent, Agent]:
-        return self._alice, self._bob
 
     def copy(self, source: Path) -> float:
         """Also keeps the seconds that bob's `completed` event tells in ``seconds``."""

@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common import HERE, PEERS, Missing, Rig, find_program, free_port, run, wait_until
+from benchmarks.common import HERE, PEERS, Missing, Program, Rig, find_program, free_port, run, wait_until
 
 
 class Copier:
     """One way to copy."""
 
     received: Path
+    programs: Sequence[Program] = ()
+    """Those that run all the time."""
 
     def copy(self, source: Path) -> float:
         """Copies ``source`` and gives the seconds that the command took."""
         raise NotImplementedError
+
+    def cpu_seconds(self) -> float:
+        """What the programs of both sides have used so far; commands count when they have ended (of all contenders)."""
+        commands = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return commands.ru_utime + commands.ru_stime + sum(program.cpu_seconds() for program in self.programs)
 
     def forget(self) -> None:
         """Removes what was received."""
@@ -40,9 +49,17 @@ class BareTls(Copier):
         certificate, key = rig.make_certificate()
         self._port, self.received = free_port(), rig.folder / "bare-received"
         self._script = HERE / "peers" / "bare_tls.py"
-        rig.start(
-            "bare-tls", [sys.executable, self._script, "receive", str(self._port), certificate, key, self.received]
-        ).wait_port(self._port)
+        argv: list[str | Path] = [
+            sys.executable,
+            self._script,
+            "receive",
+            str(self._port),
+            certificate,
+            key,
+            self.received,
+        ]
+        self.programs = [rig.start("bare-tls", argv)]
+        self.programs[0].wait_port(self._port)
 
     def copy(self, source: Path) -> float:
         begin = time.monotonic()
@@ -80,7 +97,8 @@ class Scp(Copier):
         config.write_text(SSHD_CONFIG.format(port=self._port, folder=folder))
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
-        rig.start(folder.name, [find_program("sshd"), "-D", "-e", "-f", config]).wait_port(self._port)
+        self.programs = [rig.start(folder.name, [find_program("sshd"), "-D", "-e", "-f", config])]
+        self.programs[0].wait_port(self._port)
         self._argv = [
             find_program("scp"), "-q", "-r", "-F", "none", "-P", str(self._port), "-i", str(folder / "key"),
             "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={folder}/known", "-o", "LogLevel=ERROR",
@@ -116,9 +134,9 @@ class Rsync(Copier):
         owner = "uid = root\ngid = root" if os.getuid() == 0 else ""
         config = folder / "rsyncd.conf"
         config.write_text(RSYNCD_CONFIG.format(port=self._port, folder=folder, owner=owner))
-        rig.start("rsyncd", [find_program("rsync"), "--daemon", "--no-detach", "--config", config]).wait_port(
-            self._port
-        )
+        argv: list[str | Path] = [find_program("rsync"), "--daemon", "--no-detach", "--config", config]
+        self.programs = [rig.start("rsyncd", argv)]
+        self.programs[0].wait_port(self._port)
 
     def copy(self, source: Path) -> float:
         """A folder's contents go into the folder received, as with ``cp -r`` to a new name."""

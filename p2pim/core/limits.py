@@ -143,8 +143,10 @@ ARRIVALS: Final = 4_096
 """Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
 UNSTORED: Final = 4_096
 """Messages received and not yet committed; further ones are not confirmed, and so come again."""
+LOOK_UP_FIRST: Final = 1.0
+"""After a sign-in, until the presence of people who are no contacts and for whom messages wait is asked for again;
+doubles up to `LOOK_UP_EVERY`. After a restart of the server everybody comes back within the first few."""
 LOOK_UP_EVERY: Final = 30.0
-"""Between questions for the presence of people who are no contacts and for whom messages wait."""
 LOOK_UPS_AT_ONCE: Final = 16
 """Users asked for in one such round."""
 HISTORY_PAGE: Final = 1_000
@@ -154,6 +156,8 @@ HISTORY_PAGE: Final = 1_000
 
 CONTROL_LINE: Final = 1 * MIB
 """The longest request or answer on the agent's control socket: a message in JSON, every character escaped."""
+CONTROL_ANSWER: Final = 2 * HISTORY_PAGE * MESSAGE_TEXT
+"""The longest answer that a program takes from its agent: a full page of the history, every character escaped."""
 CONTROL_CLIENTS: Final = 64
 """Programs on the control socket at once."""
 CONTROL_CALLS: Final = 64

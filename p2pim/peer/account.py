@@ -7,18 +7,16 @@ The session and the channel table say what happened; `Account` tells the parts t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
-from platformdirs import user_downloads_path
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UPS_AT_ONCE
+from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
 from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, P2pimError, WireError
 from p2pim.net.trust import ServerAddress
 from p2pim.peer import events
@@ -37,14 +35,6 @@ from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
-
-
-def downloads_folder(settings: PeerSettings, home: Home) -> Path:
-    """Where accepted files go."""
-    if settings.downloads is not None:
-        return settings.downloads.expanduser()
-    usual = user_downloads_path()
-    return usual if usual.is_dir() else home.path / "downloads"
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -107,7 +97,7 @@ class Account:
             reactor,
             wall=wall,
             database=self.database,
-            downloads=downloads_folder(settings, home),
+            downloads=home.downloads(settings.downloads),
             accept=settings.accept,
             quota=settings.quota,
             routes=self.routes,
@@ -116,8 +106,8 @@ class Account:
             is_contact=self.people.is_contact,
         )
         self._attempts: dict[str, float] = {}
-        self._looking = LoopingCall(self._look_for_recipients)
-        self._looking.clock = reactor
+        self._look_again: IDelayedCall | None = None
+        self._look_wait = LOOK_UP_FIRST
         self._stopped = False
 
     async def load(self) -> None:
@@ -125,15 +115,13 @@ class Account:
         await self.outbox.load()
         await self.inbox.load()
         await self.transfers.start()
-        self._watch(self._looking.start(LOOK_UP_EVERY, now=False), "the round of questions for presence")
 
     async def stop(self, *, forget: bool = False) -> None:
         """End everything; what is under way waits on disk."""
         if self._stopped:
             return
         self._stopped = True
-        if self._looking.running:
-            self._looking.stop()
+        self._look_later(None)
         await self.transfers.stop()
         self.outbox.stop()
         self.inbox.stop()
@@ -148,6 +136,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
                 at=self._wall(),
@@ -158,18 +147,15 @@ class Account:
                 p2p_server=welcome.p2p_server,
             )
         )
-        self.channels.signed_in(welcome, self.session.local_address)
         self.outbox.refresh_all()
         for person in welcome.contacts:
-            self._routes_appeared(person.user)
-        self.watch(self._look_for_recipients(), "asking for recipients")
+            self._devices_appeared(person.user, set())
+        self._look_wait = LOOK_UP_FIRST
+        self._look_later(0.0)
 
     def interrupted(self, reason: str) -> None:
         """The session ended, perhaps for a moment."""
-        self.people.interrupted()
-        self.channels.interrupted()
-        self.outbox.refresh_all()
-        self.transfers.session_lost()
+        self._without_server()
         self.journal.write("session", "", f"interrupted: {reason}")
         self._emit(events.SessionInterrupted(at=self._wall(), reason=reason))
 
@@ -180,13 +166,19 @@ class Account:
             self._emit(events.Reconnecting(at=self._wall(), reason=reason))
 
     def signed_out(self, reason: str, message: str) -> None:
-        """The session ended for good."""
+        """The session ended for good, and the channels with it, unless it is only the server that is not believed."""
+        self._without_server()
+        if reason != "refused":
+            self.channels.leave(f"signed out: {reason}")
+        self.journal.write("session", "", f"signed out: {message or reason}")
+        self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
+
+    def _without_server(self) -> None:
+        self._look_later(None)
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
         self.transfers.session_lost()
-        self.journal.write("session", "", f"signed out: {message or reason}")
-        self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 
     def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
         """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
@@ -198,8 +190,9 @@ class Account:
         if isinstance(signal, s.CHANNEL_ONLY) or isinstance(signal, s.ChatMessage) != (kind == m.MESSAGE):
             self.journal.write("error", sender, "an envelope carried what may not come that way")
             return
+        before = set(self.people.devices(sender))
         if self.people.heard_from(sender, device):
-            self._ways_changed(sender)
+            self._devices_appeared(sender, before)
         self.signal_received(sender, device, signal, None)
 
     def presence_changed(self, person: m.Person) -> None:
@@ -209,10 +202,8 @@ class Account:
         self.channels.presence_changed(person)
         if changed:
             self._emit(events.PresenceChanged(at=self._wall(), user=person.user, status=person.status))
-        self._ways_changed(person.user)
-        if set(self.people.devices(person.user)) - before:
-            self._routes_appeared(person.user)
-        elif before and not self.people.devices(person.user):
+        self._devices_appeared(person.user, before)
+        if before and not self.people.devices(person.user):
             self._away(person.user)
 
     # --- IChannelUser
@@ -303,8 +294,22 @@ class Account:
 
     def note(self, person: m.Person) -> None:
         """The server answered a question with this: no event, but perhaps a way for what waits."""
+        before = set(self.people.devices(person.user))
         self.people.changed(person)
-        self._ways_changed(person.user)
+        self._devices_appeared(person.user, before)
+
+    def _look_later(self, seconds: float | None) -> None:
+        """Ask for recipients after so long, instead of whenever that was to happen; None: not at all."""
+        if self._look_again is not None and self._look_again.active():
+            self._look_again.cancel()
+        self._look_again = None
+        if seconds is not None:
+            self._look_again = self._clock.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        self._look_later(self._look_wait)
+        self._look_wait = min(2 * self._look_wait, LOOK_UP_EVERY)
+        self.watch(self._look_for_recipients(), "asking for recipients")
 
     async def _look_for_recipients(self) -> None:
         """Ask for those for whom something waits, and whose coming the server does not announce."""
@@ -364,20 +369,19 @@ class Account:
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
         self.people.gone(user, device)
-        self._ways_changed(user)
+        self.outbox.refresh(user)
         if not self.people.devices(user):
             self._away(user)
-
-    def _ways_changed(self, user: str) -> None:
-        self.outbox.refresh(user)
 
     def _away(self, user: str) -> None:
         if not self.outbox.reachable(user):
             self.outbox.nobody_there(user)
             self.transfers.peer_offline(user)
 
-    def _routes_appeared(self, user: str) -> None:
-        for device in self.people.devices(user):
+    def _devices_appeared(self, user: str, before: set[bytes]) -> None:
+        """What is known of the devices of ``user`` has changed; those not in ``before`` are new."""
+        self.outbox.refresh(user)
+        for device in set(self.people.devices(user)) - before:
             self.transfers.route_appeared(user, device)
 
     # --- what nobody waits for

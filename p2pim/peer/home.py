@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from platformdirs import user_downloads_path
 
 from p2pim.errors import HomeLocked, StorageError
 
@@ -84,6 +85,13 @@ class Home:
     def ready(self) -> Path:
         """What an agent says of itself while it is ready."""
         return self.path / "ready.json"
+
+    def downloads(self, chosen: Path | None) -> Path:
+        """Where accepted files go: as chosen, else the platform's usual folder, else one in the home."""
+        if chosen is not None:
+            return chosen.expanduser()
+        usual = user_downloads_path()
+        return usual if usual.is_dir() else self.path / "downloads"
 
     def make(self) -> None:
         """Make the directory, for its owner alone.

@@ -12,7 +12,7 @@ from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, QuotaExceeded, TransferError
 from p2pim.peer.transfer_files import explained, prepared_space
 from p2pim.peer.transfer_incoming import Incoming
-from p2pim.peer.transfer_sink import claim_part, discard_part
+from p2pim.peer.transfer_sink import discard_empty_part, discard_part, free_part, make_part
 from p2pim.storage.transfers import TransferRecord, TransferStore
 from p2pim.wire.signals import FileOffer
 
@@ -28,6 +28,13 @@ def incoming_record(user: str, device: bytes, offer: FileOffer, now: float) -> T
         comment=offer.comment, folder=offer.folder, executable=offer.executable,
         route=offer.route if offer.route in ROUTES else "auto", state=State.OFFERED, created=now, changed=now,
     )  # fmt: skip
+
+
+def left_for(old: TransferRecord, new: TransferRecord, directory: str) -> bool:
+    """Whether ``old`` failed and left a partial in ``directory`` with which ``new`` may go on."""
+    content = ("user", "name", "size", "modified_ns", "manifest_size", "folder")
+    same = old.directory == directory and all(getattr(old, key) == getattr(new, key) for key in content)
+    return same and old.state is State.DISRUPTED and bool(old.part)
 
 
 class Acceptance:
@@ -68,9 +75,13 @@ class Acceptance:
 
     async def take(self, transfer: Incoming, downloads: Path) -> None:
         """Store a new offer, show it, and accept it where that is the rule; what does not fit waits for a person."""
-        r = transfer.record
         await transfer.save()
         transfer.emit_offer()
+        await self.take_again(transfer, downloads)
+
+    async def take_again(self, transfer: Incoming, downloads: Path) -> None:
+        """Accept an offer that nobody has answered, where that is the rule."""
+        r = transfer.record
         if self.policy == "always" or (self.policy == "contacts" and self._is_contact(r.user)):
             try:
                 await self.accept(transfer, downloads.absolute())
@@ -109,15 +120,31 @@ class Acceptance:
         r = transfer.record
         if r.state is not State.OFFERED or await self._adopt(transfer, directory):
             return
-        claim = partial(claim_part, directory, r.name, folder=r.folder, executable=r.executable)
-        part = await transfer.lane.run(claim)
+        part = await self._claim(transfer, directory)
         if not await transfer.accept_into(directory, part, self._store.save):
             await transfer.lane.run(partial(discard_part, directory, part))
+
+    async def _claim(self, transfer: Incoming, directory: str) -> str:
+        """An empty partial, whose name is committed before it is made: a crash leaves nothing that nobody knows of."""
+        r = transfer.record
+        while True:
+            part = await transfer.lane.run(partial(free_part, directory, r.name, folder=r.folder))
+            r.directory, r.part = directory, part
+            await self._store.save(r)
+            make = partial(make_part, directory, part, folder=r.folder, executable=r.executable)
+            if await transfer.lane.run(make):
+                return part
+
+    async def forget_claim(self, transfer: Incoming) -> None:
+        """Remove what was made for an offer that was being accepted when everything stopped."""
+        r = transfer.record
+        part, r.part = r.part, ""
+        await transfer.lane.run(partial(discard_empty_part, r.directory, part))
 
     async def _adopt(self, transfer: Incoming, directory: str) -> bool:
         """Go on with what an earlier transfer of the same content has left, if there is one."""
         for old in self._incoming():
-            if old.left_for(transfer.record, directory):
+            if left_for(old.record, transfer.record, directory):
                 return await self._take_over(transfer, old.record)
         return False
 

@@ -116,19 +116,24 @@ class Outgoing(Transfer):
         if (self.record.route == "relay") != (channel.kind == "relay") and self.record.route != "auto":
             self.tell_state("failed", f"no-route: this is sent by route {self.record.route} only")
             return
+        session = self._session_for(request, channel)
+        if session is None:
+            return
+        session.push.request(request.offset, request.length, request.digest)
         self.record.paused_there = False
         self.step(Step.RESUME)
-        session = self._session_for(request, channel)
-        session.push.request(request.offset, request.length, request.digest)
         if self.step(Step.START):
             self.note(f"goes by {channel.kind} from byte {request.offset} on")
         if not session.serving:
             session.serving = True
             self.context.spawn(self._serve(session))
 
-    def _session_for(self, request: RangeRequest, channel: IChannel) -> _Session:
+    def _session_for(self, request: RangeRequest, channel: IChannel) -> _Session | None:
+        """The pull that ``request`` belongs to or begins; None for a straggler of one that was ended here."""
         session = self._session
         if session is None or session.stream != request.stream or session.channel is not channel:
+            if request.offset and request.digest is None:
+                return None
             self._drop_session()
             session = self._session = _Session(channel, request.stream, self.record.total)
             self.record.position = request.offset

@@ -202,22 +202,41 @@ def read_range(handle: int, offset: int, end: int) -> Iterator[bytes]:
         yield data
 
 
-def claim_part(directory: str, name: str, *, folder: bool, executable: bool) -> str:
-    """Make an empty partial for ``name``, under a name that nothing had; gives that name."""
+def free_part(directory: str, name: str, *, folder: bool) -> str:
+    """A name for a partial of ``name`` that nothing in ``directory`` has."""
     parent = open_folder(directory)
     number = 0
     try:
-        while True:
-            part = numbered(safe_name(name), number, folder=folder) + PART_SUFFIX
-            with suppress(FileExistsError):
-                if folder:
-                    os.mkdir(part, PRIVATE, dir_fd=parent)
-                else:
-                    os.close(make_file(part, parent, executable=executable))
-                return part
+        while exists(numbered(safe_name(name), number, folder=folder) + PART_SUFFIX, parent):
             number += 1
     finally:
         os.close(parent)
+    return numbered(safe_name(name), number, folder=folder) + PART_SUFFIX
+
+
+def make_part(directory: str, part: str, *, folder: bool, executable: bool) -> bool:
+    """Make an empty partial, unless something has its name; whether it was made."""
+    parent = open_folder(directory)
+    try:
+        if folder:
+            os.mkdir(part, PRIVATE, dir_fd=parent)
+        else:
+            os.close(make_file(part, parent, executable=executable))
+    except FileExistsError:
+        return False
+    finally:
+        os.close(parent)
+    return True
+
+
+def discard_empty_part(directory: str, part: str) -> None:
+    """Remove a partial that was made, or was about to be, when everything stopped; one with something in it stays."""
+    path = os.path.join(directory, part)
+    with suppress(OSError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        elif os.lstat(path).st_size == 0:
+            os.unlink(path)
 
 
 def discard_part(directory: str, part: str) -> None:

@@ -99,6 +99,8 @@ class Transfers:
                 self._context.spawn(self._recover(transfer))
             elif transfer.record.state is State.WAITING:
                 transfer.try_later()
+            elif transfer.record.state is State.OFFERED and transfer.record.part:
+                self._context.spawn(self._acceptance.forget_claim(transfer))
 
     def _restore(self, record: TransferRecord) -> None:
         if record.state is State.RUNNING:
@@ -284,6 +286,8 @@ class Transfers:
         if known is not None:
             if isinstance(known, Incoming) and known.record.device == device:
                 known.offered_again()
+                if known.record.state is State.OFFERED:
+                    self._context.spawn(self._acceptance.take_again(known, self.downloads))
             return
         refusal = self._acceptance.refusal(user, offer)
         if refusal:

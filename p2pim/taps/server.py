@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,12 @@ class Options(usage.Options):
         ["web", None, None, 'Operator\'s page, ADDR:PORT or "none".'],
     ]
     optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
+
+
+def allow_many_connections() -> None:
+    """Let the process have as many files open as the system lets it: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class SignallingServerService(ServerService):
@@ -69,12 +76,13 @@ def settings_from(options: Options) -> ServerSettings:
 def makeService(options: Options) -> IService:
     """The integrated server with these options.
 
-    :raises usage.UsageError: the configuration is wrong.
+    :raises SystemExit: the configuration is wrong; one line says how.
     """
     from twisted.internet import reactor
 
     use_steady_clock(reactor)
+    allow_many_connections()
     try:
         return SignallingServerService(reactor, lambda: settings_from(options))
     except P2pimError as error:
-        raise usage.UsageError(f"{error.code}: {error.message}") from error
+        raise SystemExit(f"p2pim-server: {error.code}: {error.message}") from None  # a UsageError would end with 0

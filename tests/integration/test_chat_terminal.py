@@ -45,7 +45,7 @@ class Screen:
         out = await getProcessOutput(
             self._tmux, [*base, *arguments], env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         )
-        return out.decode()
+        return str(out, "utf-8")
 
     async def type(self, text: str) -> None:
         """Type characters."""
@@ -61,10 +61,10 @@ class Screen:
 
     async def until(self, seen: Callable[[list[str]], bool]) -> list[str]:
         """The screen as soon as ``seen`` is true of it."""
-        give_up = reactor.seconds() + SECONDS  # type: ignore[attr-defined]
+        give_up = reactor.seconds() + SECONDS
         rows = await self.rows()
         while not seen(rows):
-            if reactor.seconds() > give_up:  # type: ignore[attr-defined]
+            if reactor.seconds() > give_up:
                 self._case.fail("this never came:\n" + "\n".join(rows))
             await sleep(reactor, 0.02)
             rows = await self.rows()
@@ -86,7 +86,7 @@ class ChatTests(TownCase):
 
     async def test_what_arrives_does_not_touch_what_is_being_typed(self) -> None:
         """Both are whole on the screen, the cursor stays, and the states of my messages move on in place."""
-        alice, bob = await self.person("alice"), await self.person("bob")
+        alice, bob = await self.two()
         screen = await self.chat(alice)
         await screen.type("half a thou")
         await screen.until(lambda rows: rows[19] == "> half a thou")
@@ -107,7 +107,7 @@ class ChatTests(TownCase):
 
     async def test_the_title_follows_the_route_and_ctrl_c_ends_it(self) -> None:
         """Direct, relayed when bob goes, and the terminal as it was afterwards."""
-        alice, bob = await self.person("alice"), await self.person("bob")
+        alice, bob = await self.two()
         screen = await self.chat(alice)
         await bob.end()
         await screen.until(lambda rows: rows[0].startswith(" bob — relayed"))

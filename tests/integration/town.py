@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
@@ -132,7 +132,7 @@ class TownCase(TestCase):
 
     timeout = 60
 
-    def setUp(self) -> Deferred[None]:
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         self.town = Town(self)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.town.programs.stop()))
         return Deferred.fromCoroutine(self.town.start_server())
@@ -144,3 +144,15 @@ class TownCase(TestCase):
         if up:
             await person.up(*options)
         return person
+
+    async def two(self, *options: str, alice_up: bool = True, bob_up: bool = True) -> tuple[Person, Person]:
+        """Alice and bob, who is ``up`` with these options; both come at once."""
+        coming = gatherResults(
+            [
+                Deferred.fromCoroutine(self.person("alice", up=alice_up)),
+                Deferred.fromCoroutine(self.person("bob", *options, up=bob_up)),
+            ],
+            consumeErrors=True,
+        )
+        alice, bob = await coming
+        return alice, bob

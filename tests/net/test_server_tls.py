@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ class ServerTlsTests(SynchronousTestCase):
         self.assertFalse(client.tcp.disconnecting)
         client.pump()
         self.assertEqual(client.read(), b"last words")
-        with suppress(ssl.SSLError):
+        with contextlib.suppress(ssl.SSLError):
             client.tls.unwrap()
         client.pump()
         self.assertTrue(client.tcp.disconnecting)
@@ -201,7 +201,7 @@ class ServerTlsTests(SynchronousTestCase):
         """What it said before still counts."""
         client = TlsClient(self.tls).connect()
         client.tls.write(b"bye")
-        with suppress(ssl.SSLError):
+        with contextlib.suppress(ssl.SSLError):
             client.tls.unwrap()
         client.pump()
         self.assertEqual(client.echo.reads, [b"bye"])
