@@ -82,6 +82,7 @@ def failure_of(waiting: Deferred[None]) -> list[BaseException]:
     failures: list[BaseException] = []
 
     def note(failure: Failure) -> None:
+        assert failure.value is not None
         failures.append(failure.value)
 
     waiting.addErrback(note)
