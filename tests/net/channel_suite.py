@@ -150,7 +150,7 @@ class ChannelBehaviour(_Case):
         self.until(pair, lambda: bool(pair.other_user.ends))
         self.assertEqual(pair.other_user.ends, [(1, DIGEST, 0)])
 
-    def assertNoResult_or_success(self, waiting: Deferred[None]) -> None:  # noqa: N802
+    def assertNoResult_or_success(self, waiting: Deferred[None]) -> None:
         """It must not fail."""
         waiting.addErrback(lambda failure: self.fail(failure.getTraceback()))
 

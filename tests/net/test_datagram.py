@@ -29,16 +29,16 @@ class FakeReactor:
         self.readers: list[object] = []
         self.writers: list[object] = []
 
-    def addReader(self, reader: object) -> None:  # noqa: N802
+    def addReader(self, reader: object) -> None:
         self.readers.append(reader)
 
-    def removeReader(self, reader: object) -> None:  # noqa: N802
+    def removeReader(self, reader: object) -> None:
         self.readers = [other for other in self.readers if other is not reader]
 
-    def addWriter(self, writer: object) -> None:  # noqa: N802
+    def addWriter(self, writer: object) -> None:
         self.writers.append(writer)
 
-    def removeWriter(self, writer: object) -> None:  # noqa: N802
+    def removeWriter(self, writer: object) -> None:
         self.writers = [other for other in self.writers if other is not writer]
 
 

@@ -204,7 +204,7 @@ class PathTests(SynchronousTestCase):
         second = ends.dial()
         pair.advance(1.0)
         self.assertEqual(len(ends.other_owner.channels), 2)
-        for number in range(50):
+        for _ in range(50):
             pair.one.send(chat(1))
             second.send(chat(2))
             pair.advance(0.01)
