@@ -46,6 +46,7 @@ from p2pim.errors import ChannelClosed, HandshakeTimeout, HeartbeatTimeout, Time
 from p2pim.net.bulk import BulkQueue
 from p2pim.net.channel_frames import ChannelParser
 from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.net.peer_tls import speaks_channel
 from p2pim.wire.channel import pack_control
 from p2pim.wire.signals import AnySignal, Bye, ChannelPing, ChannelPong, Nominate, Prove, Signal, decode_signal
 
@@ -115,8 +116,12 @@ class TcpChannel(TwistedProtocol):
         self._timer = self._clock.callLater(HANDSHAKE, self._too_late)
 
     def handshakeCompleted(self) -> None:
-        if self._owner is not None and not self.ended:
+        if self._owner is None or self.ended:
+            return
+        if speaks_channel(self._transport()):
             self._owner.link_secured(self)
+        else:
+            self.drop("what is at the other end does not speak this protocol")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_timer()

@@ -55,7 +55,7 @@ class TcpChannelFactory:
         """
         self.stop_listening()
         host, port = endpoint
-        factory = self._tls.listening(_Incoming(self, owner))
+        factory = _Incoming(self._tls.listening(_Called(self, owner)))
         try:
             self._port = self._bind(host, port, factory)
         except CannotListenError:
@@ -107,25 +107,35 @@ class _Outgoing(Factory):
         return self._channels.make(self._owner, self._kind)
 
 
+class _Called(Factory):
+    noisy = False
+
+    def __init__(self, channels: TcpChannelFactory, owner: Callable[[], LinkOwner]) -> None:
+        self._channels, self._owner = channels, owner
+
+    def buildProtocol(self, addr: IAddress | None) -> TcpChannel:
+        return self._channels.make(self._owner())
+
+
 class _Incoming(Factory):
     """Bounds the connections that have not shown yet who they are, in all and from one address."""
 
     noisy = False
 
-    def __init__(self, channels: TcpChannelFactory, owner: Callable[[], LinkOwner]) -> None:
-        self._channels, self._owner = channels, owner
+    def __init__(self, tls: IProtocolFactory) -> None:
+        self._tls = tls
         self._unproved: Counter[str] = Counter()
 
-    def buildProtocol(self, addr: IAddress | None) -> TcpChannel | None:
-        host = getattr(addr, "host", "")
+    def buildProtocol(self, addr: Any) -> Any:
+        host = addr.host
         if self._unproved.total() >= CHANNELS_INCOMING_UNPROVED:
             return None
         if self._unproved[host] >= CHANNELS_INCOMING_PER_ADDRESS:
             return None
         self._unproved[host] += 1
-        channel = self._channels.make(self._owner())
-        channel.when_known(lambda: self._known(host))
-        return channel
+        wrapper = self._tls.buildProtocol(addr)
+        _inside_tls(wrapper).when_known(lambda: self._known(host))
+        return wrapper
 
     def _known(self, host: str) -> None:
         self._unproved[host] -= 1

@@ -109,6 +109,12 @@ def _dialling_context() -> SSL.Context:
     return context
 
 
+def speaks_channel(transport: ITransport) -> bool:
+    """Whether the other end of a finished handshake speaks this protocol (RFC 7301). OpenSSL itself goes on without."""
+    connection: SSL.Connection = transport.getHandle()  # type: ignore[attr-defined]
+    return bool(connection.get_alpn_proto_negotiated() == CHANNEL_ALPN)
+
+
 def is_pinned(transport: ITransport, fingerprint: bytes) -> bool:
     """Whether the other end of a finished handshake has the certificate with ``fingerprint``."""
     certificate = transport.getPeerCertificate()  # type: ignore[attr-defined]

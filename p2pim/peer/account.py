@@ -136,6 +136,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
                 at=self._wall(),
@@ -146,7 +147,6 @@ class Account:
                 p2p_server=welcome.p2p_server,
             )
         )
-        self.channels.signed_in(welcome, self.session.local_address)
         self.outbox.refresh_all()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())

@@ -68,24 +68,24 @@ class Agent:
     def _ready(self, event: SignedIn) -> None:
         """Say so, each time that it is signed in anew: the addresses may be others."""
         facts = {
+            "tcp": self.peer.listening or None,
+            "udp": None,
+            "web": None,
+            "fingerprint": self.peer.identity()["fingerprint"],
+            "pid": os.getpid(),
             "user": event.user,
             "device": event.device,
             "server": event.server,
             "address": event.address,
-            "tcp": self.peer.listening,
             "socket": str(self.peer.home.socket),
-            "pid": os.getpid(),
         }
         try:
             self.peer.home.write_ready(facts)
         except Exception:  # noqa: BLE001 - an agent works without it
             self.log.failure("cannot write {path}", path=str(self.peer.home.ready))
         self.log.info(
-            "ready: {user} at {server}, channels on {tcp}, control socket {socket}",
-            user=event.user,
-            server=event.server,
-            tcp=self.peer.listening,
-            socket=str(self.peer.home.socket),
+            "ready tcp={tcp} udp=none web=none socket={socket} user={user} server={server} pid={pid}",
+            **{**facts, "tcp": facts["tcp"] or "none"},
         )
 
     def _end_soon(self, reason: str = "stopped") -> None:

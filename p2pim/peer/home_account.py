@@ -150,6 +150,11 @@ class HomeAccount:
         self._save(token="")
 
     @property
+    def signed_in_here(self) -> bool:
+        """Whether this home can sign in without a password."""
+        return bool(self._credentials.token)
+
+    @property
     def welcome(self) -> m.Welcome | None:
         """What the server said at the latest sign-in."""
         return self._account.session.welcome if self._account is not None else None

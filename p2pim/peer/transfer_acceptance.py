@@ -12,7 +12,7 @@ from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, QuotaExceeded, TransferError
 from p2pim.peer.transfer_files import explained, prepared_space
 from p2pim.peer.transfer_incoming import Incoming
-from p2pim.peer.transfer_sink import discard_part, free_part, make_part
+from p2pim.peer.transfer_sink import discard_empty_part, discard_part, free_part, make_part
 from p2pim.storage.transfers import TransferRecord, TransferStore
 from p2pim.wire.signals import FileOffer
 
@@ -28,6 +28,13 @@ def incoming_record(user: str, device: bytes, offer: FileOffer, now: float) -> T
         comment=offer.comment, folder=offer.folder, executable=offer.executable,
         route=offer.route if offer.route in ROUTES else "auto", state=State.OFFERED, created=now, changed=now,
     )  # fmt: skip
+
+
+def left_for(old: TransferRecord, new: TransferRecord, directory: str) -> bool:
+    """Whether ``old`` failed and left a partial in ``directory`` with which ``new`` may go on."""
+    content = ("user", "name", "size", "modified_ns", "manifest_size", "folder")
+    same = old.directory == directory and all(getattr(old, key) == getattr(new, key) for key in content)
+    return same and old.state is State.DISRUPTED and bool(old.part)
 
 
 class Acceptance:
@@ -128,10 +135,16 @@ class Acceptance:
             if await transfer.lane.run(make):
                 return part
 
+    async def forget_claim(self, transfer: Incoming) -> None:
+        """Remove what was made for an offer that was being accepted when everything stopped."""
+        r = transfer.record
+        part, r.part = r.part, ""
+        await transfer.lane.run(partial(discard_empty_part, r.directory, part))
+
     async def _adopt(self, transfer: Incoming, directory: str) -> bool:
         """Go on with what an earlier transfer of the same content has left, if there is one."""
         for old in self._incoming():
-            if old.left_for(transfer.record, directory):
+            if left_for(old.record, transfer.record, directory):
                 return await self._take_over(transfer, old.record)
         return False
 

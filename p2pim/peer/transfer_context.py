@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -99,6 +99,49 @@ class Lane:
             self._next()
         else:
             self._busy = False
+
+
+class Retry:
+    """Calls ``action`` later: at once, or after a wait that doubles from ``first`` to ``most`` until it is `reset`."""
+
+    def __init__(self, clock: IReactorTime, action: Callable[[], None], first: float, most: float) -> None:
+        self._clock = clock
+        self._action = action
+        self._first = self._wait = first
+        self._most = most
+        self._call: IDelayedCall | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether it will call."""
+        return self._call is not None
+
+    def soon(self) -> None:
+        """At the next turn of the reactor."""
+        self._after(0)
+
+    def later(self) -> None:
+        """After the wait."""
+        self._after(self._wait)
+        self._wait = min(2 * self._wait, self._most)
+
+    def reset(self) -> None:
+        """The next wait is the first one again."""
+        self._wait = self._first
+
+    def cancel(self) -> None:
+        """Not any more."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def _after(self, wait: float) -> None:
+        self.cancel()
+        self._call = self._clock.callLater(wait, self._due)
+
+    def _due(self) -> None:
+        self._call = None
+        self._action()
 
 
 class Slots:

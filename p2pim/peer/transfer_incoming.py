@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from twisted.internet.interfaces import IDelayedCall
-
 from p2pim.core.limits import (
     CHECKPOINT_INTERVAL,
     FREE_SPACE_KEPT,
@@ -24,10 +22,10 @@ from p2pim.errors import ContentMismatch, NoSpace, NotSignedIn, Offline, P2pimEr
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_arrival import Arrival
-from p2pim.peer.transfer_context import Lane, TransferContext
+from p2pim.peer.transfer_context import Lane, Retry, TransferContext
 from p2pim.peer.transfer_files import explained
 from p2pim.peer.transfer_folder_sink import sink_for
-from p2pim.peer.transfer_sink import Sink, discard_empty_part, discard_part
+from p2pim.peer.transfer_sink import Sink, discard_part
 from p2pim.storage.transfers import TransferRecord, TransferStore
 from p2pim.wire.signals import FileAnswer, FileState, Signal
 
@@ -44,8 +42,7 @@ class Incoming(Transfer):
         self._journaled = -1
         self._mismatches = 0
         self._stalls = 0
-        self._retry: IDelayedCall | None = None
-        self._retry_wait = TRANSFER_RETRY_FIRST
+        self._retry = Retry(context.clock, self.go_on, TRANSFER_RETRY_FIRST, TRANSFER_RETRY_MAX)
 
     # --- the answer
 
@@ -68,28 +65,13 @@ class Incoming(Transfer):
         r = self.record
         return 0 if self.ended or r.state is State.OFFERED else r.total - r.position
 
-    def forget_part(self) -> None:
-        """What was made for an offer that was being accepted when everything stopped is removed."""
-        r = self.record
-        if r.state is State.OFFERED and r.part:
-            self.context.watch(self.lane.run(partial(discard_empty_part, r.directory, r.part)))
-            r.part = ""
-
-    def left_for(self, new: TransferRecord, directory: str) -> bool:
-        """Whether this one failed and left a partial in ``directory`` with which ``new`` may go on."""
-        r = self.record
-        same = (r.user, r.name, r.size, r.modified_ns, r.manifest_size, r.folder, r.directory) == (
-            new.user, new.name, new.size, new.modified_ns, new.manifest_size, new.folder, directory,
-        )  # fmt: skip
-        return same and r.state is State.DISRUPTED and bool(r.part)
-
-    def reject(self, reason: str = "rejected") -> None:
+    def reject(self) -> None:
         """Refuse the offer."""
-        self.disrupt("rejected", "" if reason == "rejected" else reason, settled=False)
+        self.disrupt("rejected", settled=False)
 
     def end_signal(self) -> Signal:
         if self.record.state is State.DISRUPTED and self.record.reason == "rejected":
-            return FileAnswer(self.record.id, False, self.record.message or "rejected")
+            return FileAnswer(self.record.id, False, "rejected")
         return super().end_signal()
 
     # --- beginning a pull
@@ -99,7 +81,7 @@ class Incoming(Transfer):
             return
         if not self.context.slots.take(self.record.id, self.record.user):
             return
-        self._cancel_retry()
+        self._retry.cancel()
         self._starting = True
         self.context.spawn(self._start())
 
@@ -150,22 +132,16 @@ class Incoming(Transfer):
     def _wait_for_route(self, error: P2pimError) -> None:
         reason = "offline" if isinstance(error, NotSignedIn | ServerUnreachable) else ""
         self.went_offline("peer-offline" if isinstance(error, Offline) else reason, error.message)
-        self.try_later()
-        self._retry_wait = min(2 * self._retry_wait, TRANSFER_RETRY_MAX)
+        self._retry.later()
 
-    def try_later(self, wait: float | None = None) -> None:
+    def try_later(self) -> None:
         """Go on after a while, unless something lets it go on before."""
-        self._cancel_retry()
-        self._retry = self.context.clock.callLater(self._retry_wait if wait is None else wait, self._again)
+        self._retry.later()
 
     def turn_came(self) -> None:
         """A slot is free."""
-        if self._retry is None:
+        if not self._retry.pending:
             self.go_on()
-
-    def _again(self) -> None:
-        self._retry = None
-        self.go_on()
 
     def _begin(self, channel: IChannel | None) -> None:
         sink = self._sink
@@ -177,7 +153,7 @@ class Incoming(Transfer):
         self.record.position = sink.position
         self.started_moving(channel)
         self.note(f"goes by {channel.kind} from byte {sink.position} on")
-        self._retry_wait = TRANSFER_RETRY_FIRST
+        self._retry.reset()
         self._arrival = Arrival(self.context, self, self.record.id, channel, self.lane, sink, self.record.total)
         self._arrival.begin()
 
@@ -249,7 +225,7 @@ class Incoming(Transfer):
     # --- the end of a pull
 
     def let_go(self) -> None:
-        self._cancel_retry()
+        self._retry.cancel()
         self._end_arrival()
         if not self._starting:
             self._give_slot_back()
@@ -270,16 +246,11 @@ class Incoming(Transfer):
         self.context.slots.give_back(self.record.id)
         self.context.slot_free()
 
-    def _cancel_retry(self) -> None:
-        retry, self._retry = self._retry, None
-        if retry is not None and retry.active():
-            retry.cancel()
-
     def _lose(self) -> None:
         """The pull is over; another one follows, once what is going on now is through."""
         self.let_go()
         if self.step(Step.LOSE):
-            self.try_later(0)
+            self._retry.soon()
 
     def route_lost(self, channel: IChannel) -> None:
         """``channel`` is no more."""
@@ -296,7 +267,7 @@ class Incoming(Transfer):
             if not r.settled:
                 self.tell_end()
         elif r.state is State.WAITING:
-            self._retry_wait = TRANSFER_RETRY_FIRST
+            self._retry.reset()
             self.tell(FileAnswer(r.id, True))
             self.go_on()
         elif r.state is State.PAUSED:

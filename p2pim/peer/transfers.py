@@ -99,7 +99,8 @@ class Transfers:
                 self._context.spawn(self._recover(transfer))
             elif transfer.record.state is State.WAITING:
                 transfer.try_later()
-            transfer.forget_part()
+            elif transfer.record.state is State.OFFERED and transfer.record.part:
+                self._context.spawn(self._acceptance.forget_claim(transfer))
 
     def _restore(self, record: TransferRecord) -> None:
         if record.state is State.RUNNING:

@@ -1,8 +1,8 @@
 """Two homes, a server between them and channels in memory, every step of which a test decides.
 
-Whatever would happen by itself (a disk job, a commit, a frame that arrives) waits in a queue: one queue for each thing that
-keeps its own order. `World.step` lets the head of one of them happen; `World.settle` all, in turn. Killing a home drops
-everything of its that has not happened yet, like kill -9.
+Whatever would happen by itself (a disk job, a commit, a frame that arrives) waits in a queue: one queue for each thing
+that keeps its own order. `World.step` lets the head of one of them happen; `World.settle` all, in turn. Killing a home
+drops everything of its that has not happened yet, like kill -9.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from p2pim.core.limits import RECONNECT_MAX
 from p2pim.errors import ChannelClosed, NoRoute, Offline, WireError
 from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
+from p2pim.peer.transfer_context import Retry
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import prepare_file
 from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest, Signal
@@ -224,6 +225,7 @@ class Home:
     def kill(self) -> None:
         """kill -9: the descriptors go, and everything that had not happened yet."""
         self.alive = False
+        context = self.transfers._context
         for transfer in self.transfers._transfers.values():
             files = getattr(transfer, "_sink", None) or getattr(transfer, "_source", None)
             if files is not None:
@@ -232,7 +234,8 @@ class Home:
             self._world.cut(channel)
         self._world.drop(self)
         for call in list(self._world.clock.getDelayedCalls()):
-            if getattr(call.func, "__self__", None) in (self.transfers, *self.transfers._transfers.values()):
+            owner = getattr(call.func, "__self__", None)
+            if owner is self.transfers or (isinstance(owner, Retry) and owner._action.__self__.context is context):  # type: ignore[attr-defined]
                 call.cancel()
         assert self._database is not None
         self._database.connection.close()
