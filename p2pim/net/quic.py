@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from p2pim.core import limits
-from p2pim.core.candidates import format_address
+from p2pim.core.addresses import format_address
 from p2pim.core.keepalive import Trust
 from p2pim.errors import BadMessage, ChannelClosed, HandshakeTimeout, TooSlow, WireError
 from p2pim.net.bulk import BulkQueue
