@@ -467,6 +467,14 @@ class BadConfig(P2pimError):
     default = "The configuration is wrong."
 
 
+class BadP2pServer(P2pimError):
+    """What should name a P2P server does not, or names one that cannot be found."""
+
+    code = "bad-p2p-server"
+    exit_status = 2
+    default = "That is no P2P server; name one as HOST:PORT."
+
+
 class Usage(P2pimError):
     """The command was called in a way it does not know."""
 

@@ -85,6 +85,10 @@ class P2pService(Service):
         """Every address that is answered on."""
         return self.sockets.listening() if self.sockets else []
 
+    def counted(self) -> dict[str, object]:
+        """What was counted since the start."""
+        return self.counters.as_dict()
+
     def open(self) -> None:
         """Bind the sockets, before the service runs and, where twistd changes its user, before it does that.
 

@@ -26,6 +26,7 @@ from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.journal import Journal
 from p2pim.peer.outbox import Outbox
+from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.session import Session
@@ -75,6 +76,7 @@ class Account:
         self.people = People(device)
         self.database = Database(reactor, home.database, "peer")
         self.store = HomeStore(self.database)
+        self.p2p_server = KnownP2pServer(reactor, settings.p2p_server, journal.write)
         self.session = session(self)
         self.channels = ChannelTable(
             reactor,
@@ -122,6 +124,7 @@ class Account:
             return
         self._stopped = True
         self._look_later(None)
+        self.p2p_server.stop()
         await self.transfers.stop()
         self.outbox.stop()
         self.inbox.stop()
@@ -136,6 +139,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
@@ -144,7 +148,7 @@ class Account:
                 device=self.device.hex(),
                 server=str(self.server),
                 address=welcome.address,
-                p2p_server=welcome.p2p_server,
+                p2p_server=self.p2p_server.name,
             )
         )
         self.outbox.refresh_all()
@@ -388,9 +392,7 @@ class Account:
 
     def watch(self, work: Awaitable[object], what: str) -> None:
         """Run ``work``, and log its failure, since nobody waits for it."""
-        self._watch(Deferred.fromCoroutine(work), what)  # type: ignore[arg-type]
-
-    def _watch(self, done: Deferred[Any], what: str) -> None:
+        done: Deferred[Any] = Deferred.fromCoroutine(work)  # type: ignore[arg-type]
         done.addErrback(self._failed, what)
 
     def _failed(self, failure: Failure, what: str) -> None:

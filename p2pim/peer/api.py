@@ -18,11 +18,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
+from p2pim.core.doctor import Circumstances, Report
 from p2pim.core.limits import HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
+from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import NoRoute, NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
+from p2pim.peer.doctor import diagnose
 from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
@@ -230,6 +233,27 @@ class Peer(HomeAccount):
     async def ping_server(self) -> float:
         """Seconds to the server and back."""
         return await self._live().session.ping()
+
+    async def doctor(self, p2p_server: str | None = None, server_problem: str = "") -> Report:
+        """What this network lets through, found by asking the P2P server (or another one, ``HOST:PORT``).
+
+        Needs no session; what it cannot know without one it says.
+
+        :param server_problem: why there is no session, where the caller knows better.
+        :raises BadP2pServer: ``p2p_server`` is none.
+        """
+        account = self._account
+        server = choose_p2p_server(p2p_server or self.settings.p2p_server, None, "")
+        if account is not None and not p2p_server:
+            server = account.p2p_server.named
+        if account is not None and not self.connected:
+            server_problem = server_problem or "there is no connection to the server now"
+        around = Circumstances(
+            channel=self.settings.channel,
+            server=str(account.server) if account is not None and self.connected else "",
+            server_problem=server_problem,
+        )
+        return await diagnose(self._reactor, self._rng, around, server)
 
     @property
     def listening(self) -> str:
