@@ -65,7 +65,7 @@ class Peer:
             if link.dialler:
                 link.send(Nominate())
         if link.dialler or isinstance(signal, Nominate):
-            link.adopt("peer", b"p" * 16, self, same_lan=True)
+            link.adopt("peer", b"p" * 16, self, same_lan=True, closed=self.channel_closed)
             self.opened(link)
 
     def link_lost(self, link: QuicChannel, reason: str) -> None:

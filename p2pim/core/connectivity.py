@@ -4,14 +4,14 @@ A `CheckList` belongs to one negotiation at one side. It is told the other side'
 the time; it says which checks to send and which paths have proved themselves. One socket per address family serves all
 of them, so a *pair* is a remote endpoint: the local half is whatever socket reaches it.
 
-The life of a pair: *waiting* → a check is sent, paced with the others → *in-progress*, sent again with growing intervals →
-*succeeded* when a response comes from the very address that was asked, or *failed* after the last try. A check that
+The life of a pair: *waiting* → a check is sent, paced with the others → *in-progress*, sent again at growing intervals
+→ *succeeded* when a response comes from the very address that was asked, or *failed* after the last try. A check that
 arrives with the right key proves that its sender is our peer: it is answered, and if its source was unknown, that is a
 peer-reflexive candidate (RFC 8445, section 7.3.1.3), checked at once (a triggered check). So it does not matter whose
 first checks died in front of whose NAT.
 
-What is not here: nomination by USE-CANDIDATE. The controlling side opens QUIC on the pair it prefers, which says the same
-with one round trip less (docs/decisions/0003).
+What is not here: nomination by USE-CANDIDATE. The controlling side opens QUIC on the pair it prefers, which says the
+same with one round trip less (docs/decisions/0007-quic-nominates.md).
 
 Bounds: `limits.PAIRS` endpoints, `limits.CHECKS_PER_PAIR` datagrams of about 100 bytes to one that never answers.
 """

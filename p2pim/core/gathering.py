@@ -1,12 +1,12 @@
 """What address the world sees this peer's UDP socket at, and how its NAT maps: kept fresh, decided without I/O.
 
 A `Gatherer` asks the P2P server where its datagrams come from (STUN, RFC 8489), and then a second port of that server,
-which the first answer names: the same mapped address from both means that the NAT maps independently of the endpoint, so
-peers can be told it; another one means that every destination gets a new port (RFC 5780, section 4.3).
+which the first answer names: the same mapped address from both means that the NAT maps independently of the endpoint,
+so peers can be told it; another one means that every destination gets a new port (RFC 5780, section 4.3).
 
-The question is asked again every `limits.REFLEXIVE_REFRESH` seconds, which also keeps the binding alive, so an offer can be
-made or answered at once, without a round trip to the server first. Questions carry room for the longer answer, since the
-server never sends more than it received.
+The question is asked again every `limits.REFLEXIVE_REFRESH` seconds, which also keeps the binding alive, so an offer
+can be made or answered at once, without a round trip to the server first. Questions carry room for the longer answer,
+since the server never sends more than it received.
 """
 
 from __future__ import annotations

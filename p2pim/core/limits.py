@@ -92,6 +92,8 @@ CANDIDATES: Final = 16
 """Candidates taken from one offer or answer; more are ignored."""
 DIALS_PER_NEGOTIATION: Final = 6
 """Addresses dialled for one negotiation: a hostile offer cannot make a peer scan a network."""
+UDP_REMOTES: Final = 10
+"""UDP addresses of one offer that get checks: a few interfaces in two families and what the world sees."""
 NEGOTIATIONS: Final = 64
 """Negotiations at once per peer, and `NEGOTIATIONS_PER_USER` with one user."""
 NEGOTIATIONS_PER_USER: Final = 4
@@ -237,13 +239,15 @@ PAIRS: Final = 16
 PEER_REFLEXIVE: Final = 8
 """Further endpoints from which valid checks may come."""
 CHECK_PACE: Final = 0.01
-"""Between two checks (RFC 8445's Ta is at least 5 ms): all negotiations of a peer stay below 100 datagrams a second each."""
+"""Between two checks (RFC 8445's Ta is at least 5 ms): a negotiation stays below 100 datagrams a second."""
 CHECK_RETRY: Final = 0.1
 """Before a check is sent again; grows by 1.6 each time up to `CHECK_RETRY_MAX`. Short, because the first check often
 dies in front of the other NAT, and small, because checks are."""
 CHECK_RETRY_MAX: Final = 1.0
 CHECKS_PER_PAIR: Final = 8
 """Datagrams of about 100 bytes that go to an endpoint that never answers, whoever named it."""
+CHECKS_LINGER: Final = 5.0
+"""For so long after a negotiation the other side's checks are still answered."""
 CHECKS_TIME: Final = 8.0
 """After this the rung has failed; the relay has been carrying the conversation all along."""
 # --- the server's own tables and turns

@@ -9,6 +9,7 @@ import ifaddr
 
 from p2pim.core.addresses import normal_host
 from p2pim.core.candidates import Endpoint, parse_host
+from p2pim.core.interfaces import Interface
 
 
 def own_addresses() -> tuple[str, ...]:
@@ -21,6 +22,15 @@ def own_addresses() -> tuple[str, ...]:
             if address is not None and not (address.is_loopback or address.is_link_local) and host not in found:
                 found.append(host)
     return tuple(found)
+
+
+def interfaces() -> list[Interface]:
+    """All addresses of all interfaces at present."""
+    return [
+        Interface(adapter.name, normal_host(each.ip if isinstance(each.ip, str) else each.ip[0]))
+        for adapter in ifaddr.get_adapters()
+        for each in adapter.ips
+    ]
 
 
 def source_towards(target: Endpoint) -> str | None:

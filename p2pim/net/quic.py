@@ -16,7 +16,7 @@ cannot keep up calls `pause`, and the windows close.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from qh3.quic.events import HandshakeCompleted, QuicEvent, StreamDataReceived, StreamReset
 from twisted.internet.defer import Deferred
@@ -30,6 +30,7 @@ from p2pim.errors import BadMessage, ChannelClosed, HandshakeTimeout, TooSlow, W
 from p2pim.net.bulk import BulkQueue
 from p2pim.net.channel_frames import ChannelParser
 from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.net.own_addresses import source_towards
 from p2pim.net.pings import Pings
 from p2pim.net.quic_link import QuicLink
 from p2pim.wire.channel import BULK_HEADER, pack_control
@@ -47,6 +48,9 @@ class LinkOwner(Protocol):
 
     def link_lost(self, link: QuicChannel, reason: str) -> None:
         """It ended before it was a channel."""
+
+
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - what a socket says that is bound to all addresses
 
 
 class _Control:
@@ -111,6 +115,7 @@ class QuicChannel:
         self._wall = wall
         self._owner: LinkOwner | None = owner
         self._user: IChannelUser | None = None
+        self._closed: Callable[[QuicChannel, str], None] | None = None
         self._exported = b""
         self._bulk = BulkQueue()
         self._control = ChannelParser(_Control(self))
@@ -129,8 +134,11 @@ class QuicChannel:
 
     @property
     def local_address(self) -> str:
-        """This end's address, as the socket is bound."""
-        return format_address(*self.link.socket.address[:2])
+        """This end's address on the way to the other one."""
+        host, port = self.link.socket.address[:2]
+        if host in _ANY:
+            host = source_towards(self.link.remote[:2]) or host
+        return format_address(host, port)
 
     @property
     def rtt(self) -> float | None:
@@ -146,15 +154,34 @@ class QuicChannel:
         """What stands for this TLS session in a proof. From `LinkOwner.link_secured` on."""
         return self._exported
 
+    def is_pinned(self, fingerprint: bytes) -> bool:
+        """The dialler compared the certificate during the handshake, or there would be no link."""
+        return self.dialler
+
     # --- becoming a channel
+
+    def hand_to(self, owner: LinkOwner) -> None:
+        """Another decides about it from now on."""
+        if self._owner is not None:
+            self._owner = owner
 
     def trust(self) -> None:
         """The other end has proved itself: what it sends may be longer now."""
         self._control.trust()
 
-    def adopt(self, user: str, device: bytes, channel_user: IChannelUser, *, same_lan: bool) -> None:
-        """It is a channel to ``device`` of ``user`` from now on, and ``channel_user`` gets what comes."""
+    def adopt(
+        self,
+        user: str,
+        device: bytes,
+        channel_user: IChannelUser,
+        *,
+        same_lan: bool,
+        closed: Callable[[QuicChannel, str], None],
+    ) -> None:
+        """It is a channel to ``device`` of ``user`` from now on: ``channel_user`` gets what comes, ``closed`` is told
+        of the end."""
         self.user, self.device, self.same_lan = user, device, same_lan
+        self._closed = closed
         self.since = self._wall()
         self._owner, self._user = None, channel_user
         self._control.trust()
@@ -324,13 +351,14 @@ class QuicChannel:
             parser.stop()
         self._early = []
         owner, self._owner = self._owner, None
-        user, self._user = self._user, None
+        self._user = None
+        closed, self._closed = self._closed, None
         self._bulk.fail(reason)
         self._pings.fail(reason)
         if owner is not None:
             owner.link_lost(self, reason)
-        if user is not None:
-            user.channel_closed(self, reason)
+        if closed is not None:
+            closed(self, reason)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

@@ -90,6 +90,7 @@ class Account:
             rng=rng,
             wall=wall,
         )
+        self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = Routes(
             self.people, self.session, self.channels, self.look_up, str(server), connects=settings.connect != "never"
         )

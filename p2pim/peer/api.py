@@ -32,6 +32,7 @@ from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.storage.home import HistoryEntry
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
@@ -44,6 +45,12 @@ class Peer(HomeAccount):
     def connected(self) -> bool:
         """Whether there is a session with the server now."""
         return self._account is not None and self._account.people.connected
+
+    @property
+    def p2p(self) -> UdpPaths | None:
+        """The UDP half: sockets, candidates, checks. None while there is no P2P server, when no UDP is ever sent."""
+        udp = self._account.channels.udp if self._account is not None else None
+        return udp if udp is not None and udp.open else None
 
     def _live(self) -> Account:
         """The account, with a session.

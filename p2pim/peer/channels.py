@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -22,15 +22,18 @@ from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address, is_loopback
 from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
+from p2pim.core.keepalive import Trust
 from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
 from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
-from p2pim.net.channel import TcpChannel
 from p2pim.net.channel_factory import TcpChannelFactory
+from p2pim.net.links import Link
+from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
 from p2pim.peer.negotiator import Place
 from p2pim.peer.switchboard import SplicingSession, Switchboard
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.peer.upkeep import Upkeep
 from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
 from p2pim.wire.signals import AnySignal, Signal, encode_signal
@@ -87,12 +90,22 @@ class ChannelTable:
         self._devices_of = devices_of
         self._journal = journal
         self._factory = TcpChannelFactory(reactor, wall)
-        self._switchboard = Switchboard(
-            Place(reactor, self._factory, random, self._send), self, session, my_device, mode, journal
+        self.udp = UdpPaths(
+            reactor,
+            identity=self._factory.identity,
+            rng=rng,
+            wall=wall,
+            journal=journal,
+            changed=lambda: self._switchboard.candidates_changed(),
         )
+        """The UDP half; closed while there is no P2P server."""
+        self._p2p_servers: Sequence[Endpoint] = ()
+        self._local_host = ""
+        place = Place(reactor, self._factory, self.udp, rng, random, self._send)
+        self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
-        self._channels: dict[tuple[bytes, bool], TcpChannel] = {}
+        self._channels: dict[tuple[bytes, bool], Link] = {}
         self._attempts: dict[str, Attempt] = {}
         self._reasons: OrderedDict[str, Reasons] = OrderedDict()
 
@@ -103,7 +116,7 @@ class ChannelTable:
         found = [
             channel
             for (at, relay), channel in self._channels.items()
-            if not relay and channel.user == user and device in (None, at)
+            if not relay and channel.user == user and device in (None, at) and not _doubted(channel)
         ]
         return min(found, key=_cost, default=None)
 
@@ -141,14 +154,14 @@ class ChannelTable:
 
     def connect_soon(self, user: str) -> None:
         """Begin an attempt at a direct channel, unless there is one, or one under way, or none possible."""
-        possible = self._signed_in and self.mode in ("auto", "tcp")
+        possible = self._signed_in and bool(self._switchboard.modes)
         if possible and self.channel_to(user) is None and user not in self._attempts:
             self._begin(user)
 
     def connect_device(self, user: str, device: bytes) -> Deferred[Any]:
         """An attempt at a direct channel to this one device; fires when it is over, however it ended."""
         over: Deferred[Any] = Deferred()
-        if (device, False) in self._channels or not self._signed_in or self.mode not in ("auto", "tcp"):
+        if (device, False) in self._channels or not self._signed_in or not self._switchboard.modes:
             over.callback(None)
         else:
             self._switchboard.direct(user, device).tell_me(over.callback)
@@ -168,8 +181,9 @@ class ChannelTable:
         return await self._switchboard.relay(user, device).wait()
 
     def _check_possible(self, user: str) -> None:
-        if self.mode not in ("auto", "tcp"):
-            why = "UDP channels cannot be made yet" if self.mode == "udp" else "direct channels are switched off"
+        if not self._switchboard.modes:
+            off = "direct channels are switched off"
+            why = "UDP needs a P2P server, and none is known" if self.mode == "udp" else off
             raise no_direct_path(user, (("channel", why),))
         if not self._signed_in and user not in self._attempts:
             raise NotSignedIn("There is no connection to the server now, so nobody can introduce us.")
@@ -213,6 +227,8 @@ class ChannelTable:
     def signed_in(self, welcome: Welcome, local_address: Endpoint) -> None:
         """The session stands: listen where it comes from, so that the address the server sees is the one to dial."""
         self._signed_in = True
+        self._local_host = local_address[0]
+        self.use_p2p(self._p2p_servers)
         listening = self._listen(local_address) if self.mode in ("auto", "tcp") else frozenset[Endpoint]()
         self._switchboard.around = Surroundings(
             listening=listening,
@@ -220,6 +236,12 @@ class ChannelTable:
             loopback=is_loopback(local_address[0]),
         )
         self._upkeep.signed_in(split_address(welcome.address) or local_address)
+
+    def use_p2p(self, servers: Sequence[Endpoint]) -> None:
+        """The addresses of the P2P server; with none of them UDP is not used at all."""
+        self._p2p_servers = servers
+        if self._signed_in and self.mode in ("auto", "udp"):
+            self.udp.use(servers, self._local_host, self._switchboard)
 
     def _listen(self, local_address: Endpoint) -> frozenset[Endpoint]:
         try:
@@ -248,7 +270,7 @@ class ChannelTable:
             if channel.user == person.user and channel.device not in there:
                 self._probe(channel)
 
-    def _probe(self, channel: TcpChannel) -> None:
+    def _probe(self, channel: Link) -> None:
         late = self._clock.callLater(OFFLINE_PROBE, channel.drop, "the other side went offline")
 
         def answered(result: Any) -> None:
@@ -267,6 +289,7 @@ class ChannelTable:
         self.listening = ""
         for channel in self.all():
             channel.close(reason)
+        self.udp.stop()
 
     def stop(self, reason: str = "stopping") -> None:
         """Close everything, for good."""
@@ -274,7 +297,7 @@ class ChannelTable:
 
     # --- what negotiations say (SwitchboardOwner)
 
-    def made(self, user: str, device: bytes, channel: TcpChannel, *, relay: bool) -> None:
+    def made(self, user: str, device: bytes, channel: Link, *, relay: bool) -> None:
         """A proved and nominated connection: it is the channel to ``device`` now."""
         older = self._channels.get((device, relay))
         if older is None and len(self._channels) >= CHANNELS:
@@ -294,7 +317,7 @@ class ChannelTable:
             older.close("a newer channel took its place")
         self._settle_attempt(user, channel, relay=relay)
 
-    def _settle_attempt(self, user: str, channel: TcpChannel, *, relay: bool) -> None:
+    def _settle_attempt(self, user: str, channel: Link, *, relay: bool) -> None:
         attempt = self._attempts.get(user)
         if attempt is not None and not relay and not channel.ended:
             attempt.settle(channel)
@@ -312,7 +335,7 @@ class ChannelTable:
         if len(self._reasons) > USERS_IN_USE:
             self._reasons.popitem(last=False)
 
-    def _closed(self, channel: TcpChannel, reason: str) -> None:
+    def _closed(self, channel: Link, reason: str) -> None:
         key = channel.device, channel.kind == "relay"
         if self._channels.get(key) is channel:
             del self._channels[key]
@@ -323,10 +346,16 @@ class ChannelTable:
         self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
 
 
-def _cost(channel: TcpChannel) -> tuple[bool, float]:
-    return not channel.same_lan, channel.rtt if channel.rtt is not None else 1.0
+def _cost(channel: Link) -> tuple[bool, bool, float]:
+    rtt = channel.rtt if channel.rtt is not None else 1.0
+    return not channel.same_lan, channel.kind != "tcp", rtt
 
 
-def _one_lan(channel: TcpChannel) -> bool:
+def _doubted(channel: Link) -> bool:
+    """Whether nothing has come over its path for so long that the other routes are better meanwhile."""
+    return isinstance(channel, QuicChannel) and channel.trust_in_path is not Trust.GOOD
+
+
+def _one_lan(channel: Link) -> bool:
     here, there = split_address(channel.local_address), split_address(channel.address)
     return here is not None and there is not None and same_lan(here[0], there[0])

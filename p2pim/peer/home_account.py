@@ -90,8 +90,6 @@ class HomeAccount:
             self.home.unlock()
             raise
         self.journal = Journal(self.home.log, wall)
-        self.p2p = None
-        """The P2P controller; None while no P2P server is known."""
         self._account: Account | None = None
         self._subscribers: list[Callable[[Event], object]] = []
 

@@ -1,8 +1,8 @@
 """One SQLite file: a single writer whose writes are grouped into one commit, readers beside it, numbered schemas.
 
 `Database.write` takes a function of a connection. All functions handed in while the previous commit was under way, or
-during one turn of the reactor, run in one transaction, each inside its own savepoint: one that fails undoes only itself.
-Their Deferreds fire after the commit, so whoever acknowledges a result acknowledges something durable. A durable
+during one turn of the reactor, run in one transaction, each inside its own savepoint: one that fails undoes only
+itself. Their Deferreds fire after the commit, so whoever acknowledges a result acknowledges something durable. A durable
 commit costs about 0.15 ms whether it carries one row or a hundred.
 
 A schema is a folder of SQL files named ``0001_*.sql``, ``0002_*.sql``…; ``PRAGMA user_version`` says which have been

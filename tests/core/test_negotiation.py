@@ -12,7 +12,10 @@ from p2pim.core.negotiation import (
     DIRECT_LADDER,
     INCOMING_RUNG,
     RELAY_LADDER,
+    TCP_HEAD_START,
+    TCP_LADDER,
     Adopt,
+    Check,
     Dial,
     Effect,
     Exhausted,
@@ -56,8 +59,8 @@ class OffererTests(SynchronousTestCase):
         machine = offerer()
         machine.begin([ONE], 100.1)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(dial.number, dial.rung, 0.0)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         self.assertEqual(machine.effects(), [Nominate(dial.number), Adopt(dial.number, LAN_RUNG)])
         self.assertTrue(machine.over)
         self.assertIsNone(machine.timer())
@@ -71,17 +74,17 @@ class OffererTests(SynchronousTestCase):
         machine.time_passed(100.05)
         self.assertEqual([dial.candidate for dial in dials(machine.effects())], [ONE])
 
-    def test_rungs_race_and_each_has_its_delay(self) -> None:
-        """The ladder is not climbed in turn: UDP joins a moment later, without waiting for TCP to fail."""
-        machine = offerer((*DIRECT_LADDER, UDP_RUNG))
+    def test_all_rungs_begin_at_once(self) -> None:
+        """The ladder is not climbed in turn: checks go out while TCP is being dialled."""
+        machine = offerer(DIRECT_LADDER)
         machine.begin([ONE, PUBLIC, UDP], 100.0)
-        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {LAN_RUNG, DIRECT_RUNG})
-        machine.time_passed(100.2)
-        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {UDP_RUNG})
+        effects = machine.effects()
+        self.assertEqual({dial.rung for dial in dials(effects)}, {LAN_RUNG, DIRECT_RUNG})
+        self.assertEqual([e.candidates for e in effects if isinstance(e, Check)], [(UDP,)])
 
     def test_candidates_of_rungs_that_are_not_climbed_are_left(self) -> None:
         """No UDP in a TCP ladder."""
-        machine = offerer()
+        machine = offerer(TCP_LADDER)
         machine.begin([UDP], 100.0)
         self.assertEqual(machine.effects(), [])
 
@@ -124,7 +127,7 @@ class OffererTests(SynchronousTestCase):
         self.assertEqual(machine.effects(), [])
         machine.more([ONE], 101.0, complete=True)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
+        machine.proved(dial.number, dial.rung, 0.0)
         self.assertEqual(machine.state, State.DONE)
 
     def test_candidates_named_twice_are_dialled_once(self) -> None:
@@ -161,8 +164,8 @@ class AnswererTests(SynchronousTestCase):
         machine = answerer()
         machine.begin([ONE], 100.0)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(dial.number, dial.rung, 0.0)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         self.assertEqual(machine.effects(), [])
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
@@ -173,7 +176,7 @@ class AnswererTests(SynchronousTestCase):
         machine.begin([ONE], 100.0)
         machine.effects()
         machine.nominated(-1)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         machine.incoming_failed(-1, "closed")
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [])
@@ -186,7 +189,7 @@ class AnswererTests(SynchronousTestCase):
         [exhausted] = machine.effects()
         assert isinstance(exhausted, Exhausted)
         self.assertIn("10.0.0.3:5000: refused", exhausted.reason)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
 
@@ -232,9 +235,9 @@ class AnyOrderTests(SynchronousTestCase):
             elif event == "fail":
                 machine.dial_failed(numbers.pop() if numbers else 1, "refused")
             elif event == "prove":
-                machine.proved(numbers[-1] if numbers else 1, LAN_RUNG)
+                machine.proved(numbers[-1] if numbers else 1, LAN_RUNG, 0.0)
             elif event == "incoming":
-                machine.proved(-1, INCOMING_RUNG)
+                machine.proved(-1, INCOMING_RUNG, 0.0)
             elif event == "nominate":
                 machine.nominated(-1)
             elif event == "lose":
@@ -249,3 +252,83 @@ class AnyOrderTests(SynchronousTestCase):
                     ends.append(effect)
         self.assertEqual(len(ends), 1)
         self.assertIsNone(machine.timer())
+
+
+class UdpRungTests(SynchronousTestCase):
+    """Checks race with dials; a path becomes a link, and TCP that is nearly there is waited for."""
+
+    def begun(self, *candidates: Candidate) -> tuple[Negotiation, int]:
+        machine = offerer()
+        machine.begin(list(candidates), 100.0)
+        (check,) = (effect for effect in machine.effects() if isinstance(effect, Check))
+        return machine, check.number
+
+    def linked(self, machine: Negotiation, number: int) -> int:
+        machine.path_found(number, UDP)
+        (dial,) = dials(machine.effects())
+        self.assertEqual((dial.rung, dial.candidate), (UDP_RUNG, UDP))
+        return dial.number
+
+    def test_the_first_path_becomes_a_link_and_the_link_a_channel(self) -> None:
+        """Later paths change nothing."""
+        machine, number = self.begun(UDP)
+        link = self.linked(machine, number)
+        machine.path_found(number, UDP)
+        self.assertEqual(machine.effects(), [])
+        machine.proved(link, UDP_RUNG, 100.1)
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_a_tcp_connection_that_stands_gets_a_head_start(self) -> None:
+        """It is the better channel where both work."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        self.assertEqual(machine.effects(), [])
+        machine.proved(1, LAN_RUNG, 100.2)
+        self.assertEqual(machine.effects(), [Nominate(1), Adopt(1, LAN_RUNG)])
+
+    def test_the_head_start_ends(self) -> None:
+        """A TCP connection that never proves itself costs a moment, not the channel."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        at = machine.timer()
+        self.assertAlmostEqual(at or 0.0, 100.1 + TCP_HEAD_START)
+        machine.time_passed(at or 0.0)
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_a_tcp_connection_that_fails_ends_the_head_start(self) -> None:
+        """At once."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        machine.dial_failed(1, "refused the connection")
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_candidates_that_trickle_in_join_the_checks_under_way(self) -> None:
+        """Under the same number."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        machine.more([UDP], 100.1, complete=True)
+        (check,) = (effect for effect in machine.effects() if isinstance(effect, Check))
+        machine.more([Candidate("host", "udp", "8.8.4.4", 7000)], 100.2, complete=True)
+        (again,) = (effect for effect in machine.effects() if isinstance(effect, Check))
+        self.assertEqual(check.number, again.number)
+
+    def test_the_reason_names_what_the_nats_do(self) -> None:
+        """Not that some check was lost."""
+        for mine, theirs, words in (
+            ("address-and-port-dependent", "address-and-port-dependent", "both NATs"),
+            ("endpoint-independent", "address-and-port-dependent", "the other side's NAT maps"),
+            ("blocked", "endpoint-independent", "this network lets no UDP through"),
+            ("endpoint-independent", "blocked", "the other side's network lets no UDP through"),
+        ):
+            machine, number = self.begun(UDP)
+            machine.mappings = (mine, theirs)
+            machine.dial_failed(number, "no check was answered")
+            machine.declined("udp: no check was answered")
+            (failed,) = (effect for effect in machine.effects() if isinstance(effect, Failed))
+            self.assertIn(words, dict(failed.reasons)[UDP_RUNG])

@@ -54,7 +54,7 @@ class ProvingOwner:
 
     def adopt(self, link: Any) -> None:
         """It is a channel."""
-        link.adopt(self.user, self.device, self.recorder, same_lan=False)
+        link.adopt(self.user, self.device, self.recorder, same_lan=False, closed=self.recorder.channel_closed)
         self.channels.append(link)
 
     def link_lost(self, link: Any, reason: str) -> None:
