@@ -92,6 +92,17 @@ def same_lan(one: str, other: str) -> bool:
     return second in _site(first)
 
 
+def is_public(host: str) -> bool:
+    """Whether ``host`` is an address that is routed everywhere, as far as can be seen from here."""
+    address = parse_host(host)
+    return address is not None and not _is_local(address) and not _is_carrier(address)
+
+
+def _is_carrier(address: IpAddress) -> bool:
+    """RFC 6598: behind a carrier's NAT."""
+    return address.version == 4 and address in ip_network("100.64.0.0/10")
+
+
 def _is_local(address: IpAddress) -> bool:
     """Not in `ipaddress`'s sense: what it calls private includes networks for documentation and tests, which are
     routed like any other where somebody uses them."""

@@ -28,7 +28,17 @@ from enum import Enum
 from typing import Final
 
 from p2pim.core.addresses import format_address
-from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP, UDP_RUNG, Surroundings, choose, rung_of
+from p2pim.core.candidates import (
+    DIRECT_RUNG,
+    LAN_RUNG,
+    RELAY_RUNG,
+    UDP,
+    UDP_RUNG,
+    Surroundings,
+    choose,
+    is_public,
+    rung_of,
+)
 from p2pim.core.gathering import BLOCKED, DEPENDENT
 from p2pim.core.limits import NEGOTIATION_TIME, UDP_REMOTES
 from p2pim.wire.signals import Candidate, Offer
@@ -47,9 +57,11 @@ STEP: Final = 0.05
 RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.0, RELAY_RUNG: 0.0}
 """Seconds after which a rung joins the race. None waits: a check is one small datagram, and two NATs are opened soonest
 when both sides begin at once."""
-TCP_HEAD_START: Final = 0.3
-"""Seconds for which a proved UDP link is held back while a TCP connection stands that has not proved itself yet: TCP is
-the better channel where both work (half the processor time, and one side is directly reachable anyway)."""
+TCP_HEAD_START: Final = 0.1
+"""Seconds, and `TCP_ROUND_TRIPS` round trips, for which a proved UDP link is held back while TCP may be about to prove
+itself: where a connection stands already, or one side has a public address. TCP is the better channel where both work:
+it costs half the processor time. It needs about as many round trips as checks and QUIC, so it is there by then."""
+TCP_ROUND_TRIPS: Final = 1.5
 
 REASON: Final = 300
 """Characters of a reason that goes to the other side (the bound of `p2pim.wire.signals.Reason`)."""
@@ -154,6 +166,7 @@ class Negotiation:
         self._connected: set[int] = set()
         self._held: tuple[float, int] | None = None
         self._checks = 0
+        self._path_rtt = 0.0
         self._numbers = 0
         self._dialled: set[str] = set()
         self._complete = False
@@ -222,7 +235,7 @@ class Negotiation:
             address = rung.waiting.pop(number, None)
             if address is not None:
                 rung.failures.append(f"{address}: {reason}")
-        if self._held is not None and not self._connected:
+        if self._held is not None and not self._tcp_may_come():
             self._let_go()
         self._check_hope()
 
@@ -235,11 +248,12 @@ class Negotiation:
         """The TCP dial ``number`` was taken: it is likely to become a link."""
         self._connected.add(number)
 
-    def path_found(self, number: int, candidate: Candidate) -> None:
+    def path_found(self, number: int, candidate: Candidate, rtt: float = 0.0) -> None:
         """The checks ``number`` found a path: the offerer opens a link on the first one, the answerer is called."""
         waiting = self._rungs[UDP_RUNG].waiting if UDP_RUNG in self._rungs else {}
         if self.state is State.TRYING and number in waiting and self.offerer and number == self._checks:
             self._checks = 0
+            self._path_rtt = rtt
             waiting[number] = format_address(candidate.host, candidate.port)
             self._effects.append(Dial(number, UDP_RUNG, candidate))
 
@@ -250,10 +264,16 @@ class Negotiation:
         self._proved[link] = rung
         if not self.offerer:
             return
-        if rung == UDP_RUNG and self._connected:
-            self._held = (now + TCP_HEAD_START, link)
+        if rung == UDP_RUNG and self._tcp_may_come():
+            self._held = (now + TCP_HEAD_START + TCP_ROUND_TRIPS * self._path_rtt, link)
         else:
             self._nominate(link)
+
+    def _tcp_may_come(self) -> bool:
+        """Whether a TCP connection stands, or one side has an address that anybody may reach."""
+        theirs = DIRECT_RUNG in self._rungs and bool(self._rungs[DIRECT_RUNG].waiting)
+        mine = DIRECT_RUNG in self._rungs and any(is_public(host) for host, _ in self._around.listening)
+        return bool(self._connected) or theirs or mine
 
     def _let_go(self) -> None:
         """The UDP link that was held back is wanted after all."""

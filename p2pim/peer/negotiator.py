@@ -409,9 +409,9 @@ class Negotiator:
         if self._checks is not None:
             self._checks.add(check.candidates, complete=self._machine.complete)
 
-    def _path_found(self, candidate: Candidate) -> None:
+    def _path_found(self, candidate: Candidate, rtt: float) -> None:
         if self._checks_number and not self.over:
-            self._machine.path_found(self._checks_number, candidate)
+            self._machine.path_found(self._checks_number, candidate, rtt)
             self._carry_out()
 
     def _no_path(self, reason: str) -> None:
@@ -471,6 +471,7 @@ def _words(failure: Failure) -> str:
 
 
 _CALL_FAILURES: Final = {
+    "ConnectError": "there is no way there",  # what the kernel reports late, as an event, reaches us without its number
     "ConnectionRefusedError": "refused the connection",
     "TCPTimedOutError": "did not answer",
     "TimeoutError": "did not answer",

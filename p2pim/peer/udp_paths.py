@@ -253,7 +253,7 @@ class CheckRun:
     It answers the other side's checks from the beginning, sends its own once it is given remotes, and lingers a while
     after it was stopped, since the other side may still be asking.
 
-    :param found: called with each path that proved itself.
+    :param found: called with each path that proved itself, and its round-trip time in seconds.
     :param failed: called once, with the reason, when none can.
     """
 
@@ -267,7 +267,7 @@ class CheckRun:
         controlling: bool,
         tie_breaker: int,
         rng: Random,
-        found: Callable[[Candidate], None],
+        found: Callable[[Candidate, float], None],
         failed: Callable[[str], None],
     ) -> None:
         self.username = username
@@ -344,7 +344,7 @@ class CheckRun:
                 self._tell(event)
 
     def _tell(self, event: PairSucceeded) -> None:
-        self._found(Candidate(event.kind, UDP, *event.remote))
+        self._found(Candidate(event.kind, UDP, *event.remote), event.rtt)
 
     def _set_timer(self) -> None:
         if self._stopped:

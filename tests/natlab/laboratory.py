@@ -103,6 +103,7 @@ table ip lab {{
   chain through {{
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
+    iifname "lan" oifname "lan" accept
     iifname "lan" oifname "wan" {blocked} accept
     ct status dnat accept
   }}
