@@ -55,7 +55,7 @@ class Invocation:
 
     @home.setter
     def home(self, home: Path) -> None:
-        self._home = home.expanduser()
+        self._home = home.expanduser().absolute()
 
     @property
     def command_prefix(self) -> str:

@@ -53,6 +53,8 @@ class Transfer:
         self.lane = Lane(context.threads)
         self.channel: IChannel | None = None
         """The channel over which bytes move now."""
+        self.ended_for_good = self.ended
+        """The end is committed."""
         self.stopped = False
         """The peer is stopping: nothing begins any more."""
         self._meter = Meter(context.clock.seconds(), record.position)
@@ -213,12 +215,19 @@ class Transfer:
 
     async def _disrupted(self, reason: str, message: str, *, settled: bool) -> None:
         await self.clean_up()
-        await self.context.store.end(self.record)
-        if not settled:
+        await self.commit_end()
+        if settled:
+            self.tell_state("noted")
+        else:
             self.tell_end()
         self.note(f"disrupted: {reason}{': ' + message if message else ''}")
         self.emit_disrupted(reason, message)
         self._fire_waiters()
+
+    async def commit_end(self) -> None:
+        """From here on a crash does not undo the end, so that it may be noted."""
+        await self.context.store.end(self.record)
+        self.ended_for_good = True
 
     def fail(self, error: BaseException) -> None:
         """An error at this end ends it."""
@@ -239,9 +248,10 @@ class Transfer:
 
     def ended_there(self, reason: str, message: str = "") -> None:
         """The other side ended it."""
-        if self.record.state is not State.FINISHING:
+        if self.ended_for_good:
+            self.tell_state("noted")
+        elif self.record.state is not State.FINISHING:
             self.disrupt(reason, message, settled=True)
-        self.tell_state("noted")
 
     def settle(self) -> None:
         """The other side knows of the end."""
@@ -258,9 +268,9 @@ class Transfer:
         r = self.record
         if r.state is State.COMPLETED:
             return FileState(r.id, "completed", digest=r.digest)
-        if r.reason == "cancelled":
+        if r.reason in ("cancelled", "peer-cancelled", "rejected"):
             return FileState(r.id, "cancelled")
-        text = r.message if r.reason == "error" else f"{r.reason}: {r.message}"
+        text = r.message if r.reason in ("error", "peer-error") else f"{r.reason}: {r.message}"
         return FileState(r.id, "failed", text[:300])
 
     def _fire_waiters(self) -> None:

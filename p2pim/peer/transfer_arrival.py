@@ -101,7 +101,7 @@ class Arrival:
 
     def _not_written(self, failure: Failure) -> None:
         self._writing = False
-        if not self.over:
+        if not self.over and failure.value is not None:
             self._owner.not_stored(failure.value)
 
     def stalled(self, now: float) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,7 +35,7 @@ class DiskPool:
     """More would only queue at the disk."""
 
     def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
+        self._reactor = cast("IReactorFromThreads", reactor)
         self._pool = ThreadPool(0, self.SIZE, "transfers")
 
     def __call__(self, job: Callable[[], Any]) -> Deferred[Any]:

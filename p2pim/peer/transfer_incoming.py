@@ -22,11 +22,12 @@ from p2pim.errors import ContentMismatch, NoSpace, NotSignedIn, Offline, P2pimEr
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_arrival import Arrival
-from p2pim.peer.transfer_context import Lane, Retry, TransferContext
+from p2pim.peer.transfer_context import Retry, TransferContext
 from p2pim.peer.transfer_files import explained
 from p2pim.peer.transfer_folder_sink import sink_for
+from p2pim.peer.transfer_naming import give_name
 from p2pim.peer.transfer_sink import Sink, discard_part
-from p2pim.storage.transfers import TransferRecord, TransferStore
+from p2pim.storage.transfers import TransferRecord
 from p2pim.wire.signals import FileAnswer, FileState, Signal
 
 
@@ -259,7 +260,10 @@ class Incoming(Transfer):
             self._lose()
 
     def route_appeared(self, device: bytes) -> None:
-        """Say again where it stands, and go on; over a direct channel rather than a relayed one."""
+        """Say again where it stands, and go on; over a direct channel rather than a relayed one.
+
+        For an offer that waits for an answer this asks whether it still stands.
+        """
         r = self.record
         if device != r.device:
             return
@@ -270,7 +274,7 @@ class Incoming(Transfer):
             self._retry.reset()
             self.tell(FileAnswer(r.id, True))
             self.go_on()
-        elif r.state is State.PAUSED:
+        elif r.state in (State.PAUSED, State.OFFERED):
             self.tell_state("paused" if r.paused_here else "resumed")
         elif self.channel is not None and self.channel.kind == "relay" and r.route == "auto":
             best = self.context.routes.bulk_channel(r.user, r.device, r.route)
@@ -296,6 +300,8 @@ class Incoming(Transfer):
         """A change at the sender's end."""
         if state.state == "noted":
             self.settle()
+        elif self.ended and state.state in ("paused", "resumed", "restart"):
+            self.tell_end()
         elif state.state == "paused":
             self.peer_paused()
         elif state.state == "resumed":
@@ -304,7 +310,7 @@ class Incoming(Transfer):
             self.ended_there("peer-cancelled")
         elif state.state == "failed":
             self.ended_there(told_reason(state.reason), state.reason)
-        elif state.state == "unknown" and self.record.state is not State.OFFERED:
+        elif state.state == "unknown":
             self.disrupt("peer-error", "The other side no longer knows of this transfer.", settled=True)
         elif state.state == "restart" and self.record.state is State.RUNNING:
             self._restart()
@@ -365,7 +371,7 @@ class Incoming(Transfer):
         r = self.record
         if self.step(Step.COMPLETE):
             r.path, r.part, r.position = f"{r.directory}/{r.final}", "", r.total
-            await self.context.store.end(r)
+            await self.commit_end()
             self.tell_end()
             self.completed()
 
@@ -388,14 +394,3 @@ def _nothing() -> None:
 
 def _proved(sink: Sink) -> tuple[int, bytes]:
     return sink.position, sink.digest
-
-
-async def give_name(record: TransferRecord, sink: Sink, lane: Lane, store: TransferStore) -> None:
-    """The name is committed before it is given, so that a crash between the two is understood afterwards."""
-    record.position, record.digest = sink.position, sink.digest
-    await store.checkpoint(record.id, record.position, record.digest)
-    record.final = await lane.run(partial(sink.complete, record.name))
-    await store.save(record)
-    while not await lane.run(partial(sink.finish, record.final)):
-        record.final = await lane.run(partial(sink.free_name, record.name))
-        await store.save(record)

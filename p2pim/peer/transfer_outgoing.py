@@ -65,10 +65,8 @@ class Outgoing(Transfer):
         """A device of the other side accepted or refused."""
         if answer.accepted:
             self._accepted_by(device)
-        elif self.record.state is State.OFFERED or device == self.record.device:
+        else:
             self._refused_by(device, answer.reason)
-        if not answer.accepted:
-            self.context.routes.send(self.record.user, device, FileState(self.record.id, "noted"))
 
     def _accepted_by(self, device: bytes) -> bool:
         """Whether ``device`` is the one to pull; another one is told that it is too late."""
@@ -93,13 +91,14 @@ class Outgoing(Transfer):
     def _refused_by(self, device: bytes, reason: str) -> None:
         """A person's no is for all their devices; a device's own (its settings, its disk) only for itself."""
         self._asked.discard(device)
-        if reason == "rejected" or not self._asked or device == self.record.device:
-            self.record.device = self.record.device or device
-            others = self._asked - {device}
-            message = "" if reason == "rejected" else reason
-            if self.disrupt("rejected", message, settled=True):
-                for other in others:
-                    self._withdraw_from(other)
+        for_all = reason == "rejected" or not self._asked
+        if not self.ended and (device == self.record.device or (for_all and not self.record.device)):
+            self.record.device = device
+            self.disrupt("rejected", "" if reason == "rejected" else reason, settled=True)
+            for other in self._asked:
+                self._withdraw_from(other)
+        elif not self.ended or self.ended_for_good:
+            self.context.routes.send(self.record.user, device, FileState(self.record.id, "noted"))
 
     # --- requests
 
@@ -208,6 +207,13 @@ class Outgoing(Transfer):
         """A change at the receiver's end."""
         if state.state == "noted" and self.record.device in (b"", device):
             self.settle()
+        if not self.record.device and state.state in ("cancelled", "failed", "completed"):
+            self.record.device = device  # its acceptance was lost on the way
+        if self.ended and state.state in ("paused", "resumed"):
+            mine = device == self.record.device or not self.record.device
+            self.context.routes.send(
+                self.record.user, device, self.end_signal() if mine else FileState(self.record.id, "cancelled")
+            )
         if device != self.record.device:
             return
         if state.state == "completed":
@@ -230,12 +236,12 @@ class Outgoing(Transfer):
             self.record.position = self.record.total
             self.let_go()
             self.context.spawn(self._complete())
-        else:
+        elif self.ended_for_good:
             self.tell_state("noted")
 
     async def _complete(self) -> None:
         await self.clean_up()
-        await self.context.store.end(self.record)
+        await self.commit_end()
         self.tell_state("noted")
         self.completed()
 

@@ -1,9 +1,9 @@
 """One SQLite file: a single writer whose writes are grouped into one commit, readers beside it, numbered schemas.
 
 `Database.write` takes a function of a connection. All functions handed in while the previous commit was under way, or
-during one turn of the reactor, run in one transaction, each inside its own savepoint: one that fails undoes only
-itself. Their Deferreds fire after the commit, so whoever acknowledges a result acknowledges something durable. A durable
-commit costs about 0.15 ms whether it carries one row or a hundred.
+during one turn of the reactor, run in one transaction, each inside its own savepoint: one that fails undoes itself
+alone. Their Deferreds fire after the commit, so whoever acknowledges a result acknowledges something durable. A commit
+costs about 0.15 ms whether it carries one row or a hundred.
 
 A schema is a folder of SQL files named ``0001_*.sql``, ``0002_*.sql``…; ``PRAGMA user_version`` says which have been
 applied. Before an upgrade the file is copied beside itself; a file from a newer p2pim is refused.
@@ -171,7 +171,9 @@ class Database:
             waiting.callback(None)
 
     async def close(self) -> None:
-        """Let what was handed in commit, then close the file."""
+        """Let what was handed in commit, then close the file; closing it once more is nothing."""
+        if self._closed:
+            return
         self._closed = True
         if self._busy:
             idle: Deferred[None] = Deferred()

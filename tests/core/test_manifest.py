@@ -1,6 +1,6 @@
 """The list of a folder's files."""
 
-from contextlib import suppress
+import contextlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ class ManifestTests(SynchronousTestCase):
     @given(st.binary(max_size=200))
     def test_any_bytes_are_a_manifest_or_an_error(self, body: bytes) -> None:
         """Nothing a stranger sends gets past as something else."""
-        with suppress(ContentMismatch, UnsafeName):
+        with contextlib.suppress(ContentMismatch, UnsafeName):
             decode_manifest(body, 0, 0)
 
     @given(ENTRIES, st.integers(0, 10))

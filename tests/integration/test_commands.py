@@ -61,6 +61,7 @@ class SignInTests(TownCase):
         """Ctrl-C is 130, SIGTERM is 0, and the home is free again."""
         alice = await self.person("alice")
         self.assertEqual(await alice.end(signal.SIGINT), 130)
+        self.assertFalse([value for value in alice.events if "event" not in value])
         await alice.up()
         self.assertEqual(await alice.end(signal.SIGTERM), 0)
         self.assertFalse((alice.home / "agent.sock").exists())
@@ -73,6 +74,23 @@ class SignInTests(TownCase):
         self.assertEqual(await alice.agent.ended(), 0)
         self.assertEqual(alice.heard("signed-out")["reason"], "logout")
         self.assertEqual((await alice.run("who", status=3)).object["error"], "not-signed-in")
+
+    async def test_an_agent_comes_back_after_the_server_and_stays_away_when_kicked(self) -> None:
+        """kill -9 is an interruption; the operator's word is final, with status 3."""
+        alice = await self.person("alice")
+        assert self.town.server is not None
+        self.town.server.send_signal(signal.SIGKILL)
+        await self.town.server.ended()
+        await alice.until("reconnecting")
+        (self.town.data / "ready.json").unlink()
+        alice.events.clear()
+        await self.town.start_server(port=int(self.town.address.rpartition(":")[2]))
+        await alice.until("signed-in")
+        kicked = await self.town.run("--json", "admin", "--data", str(self.town.data), "kick", "alice")
+        self.assertEqual(kicked.object["sessions"], 1)
+        assert alice.agent is not None
+        self.assertEqual(await alice.agent.ended(), 3)
+        self.assertEqual(alice.heard("signed-out")["reason"], "kicked")
 
 
 class ConversationTests(TownCase):

@@ -53,7 +53,7 @@ class InstallationTests(TestCase):
         """The wheel, ``pip install .`` and ``pip install -e .``, in one fresh environment one after the other."""
         run(sys.executable, "-m", "build", "--wheel", "--outdir", self.work / "dist", self.source, cwd=self.work)
         (wheel,) = (self.work / "dist").glob("*.whl")
-        pip = [self.bin / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [self.bin / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run(*pip, wheel, cwd=self.work)
         self.check("wheel")
         run(self.bin / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "p2pim", cwd=self.work)

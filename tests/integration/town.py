@@ -84,7 +84,7 @@ class Person:
     def heard(self, kind: str, **values: Any) -> Any:
         """The newest event of that kind with those values, or None."""
         for event in reversed(self.events):
-            if event["event"] == kind and all(event.get(key) == value for key, value in values.items()):
+            if event.get("event") == kind and all(event.get(key) == value for key, value in values.items()):
                 return event
         return None
 

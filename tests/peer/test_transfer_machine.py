@@ -1,5 +1,6 @@
 """A transfer through everything that can happen to it: kills, cut channels, pauses, a server that goes and comes."""
 
+import contextlib
 import os
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2pim.errors import TransferError
 from tests.peer.transfer_world import Home, World
 
 BLOWS = (
@@ -16,6 +18,9 @@ BLOWS = (
     *("time", "network", "pause", "resume", "resume", "nothing", "nothing"),
 )
 """What can happen from outside, the names of methods below; some more often than others."""
+
+
+SETTINGS = settings(max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def tree(path: Path) -> dict[str, tuple[bytes | None, int, bool]]:
@@ -50,6 +55,8 @@ def make_folder(root: Path, sizes: list[int]) -> Path:
 class TransferMachine(RuleBasedStateMachine):
     """One transfer, from its offer to its end."""
 
+    blows: tuple[str, ...] = BLOWS
+
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
@@ -70,7 +77,7 @@ class TransferMachine(RuleBasedStateMachine):
         """A blow, and then some of what would happen by itself, in an order of chance."""
         chance = Random(seed)
         home = chance.choice([self.world.alice, self.world.bob])
-        getattr(self, chance.choice(BLOWS))(home, chance.randrange(6))
+        getattr(self, chance.choice(self.blows))(home, chance.randrange(6))
         for _ in range(chance.choice([0, 3, 10, 40, 100])):
             self.world.step(chance.randrange(10))
 
@@ -150,14 +157,43 @@ class TransferMachine(RuleBasedStateMachine):
         assert not world.bob.transfers._context.slots._held
 
 
+class CancelMachine(TransferMachine):
+    """The same, and somebody may have enough of it."""
+
+    blows = (*BLOWS, "cancel", "cancel")
+
+    def cancel(self, home: Home, number: int) -> None:
+        if home.alive:
+            for transfer in list(home.transfers._transfers.values()):
+                with contextlib.suppress(TransferError):
+                    transfer.cancel()
+
+    def everything_ends_well(self) -> None:
+        """Both know that it is over; what was cancelled leaves nothing, what was completed is whole."""
+        world = self.world
+        world.heal()
+        for home in (world.alice, world.bob):
+            for status in home.transfers.list():
+                if status.state == "paused":
+                    world.result(home.transfers.resume(status.transfer))
+        world.heal()
+        ends = [status for home in (world.alice, world.bob) for status in home.transfers.list()]
+        assert all(end.state in ("completed", "disrupted") for end in ends), ends
+        assert {end.reason for end in ends} <= {"", "cancelled", "peer-cancelled"}, ends
+        arrived = list(world.bob.downloads.iterdir()) if world.bob.downloads.exists() else []
+        assert [path.name for path in arrived] in ([], [self.path.name])
+        for path in arrived:
+            assert tree(path) == tree(self.path)
+        assert not world.broken, world.broken
+
+
 class TransferMachineTests(SynchronousTestCase):
     """Every road leads to the same end."""
 
     def test_whatever_happens_the_content_arrives_once_and_whole(self) -> None:
         """Kills, cut channels, pauses and lost signals, in any order: the same bytes, and nothing left over."""
-        run_state_machine_as_test(
-            TransferMachine,
-            settings=settings(
-                max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-            ),
-        )
+        run_state_machine_as_test(TransferMachine, settings=SETTINGS)
+
+    def test_a_cancelled_transfer_is_over_at_both_ends_and_leaves_nothing(self) -> None:
+        """Whenever somebody cancels, whatever else happens."""
+        run_state_machine_as_test(CancelMachine, settings=SETTINGS)
