@@ -5,7 +5,7 @@ Both take the same methods with the same parameters and give the same results, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -31,14 +31,21 @@ class Backend(Protocol):
     is_agent: bool
     """Whether the work goes on in another process when this one ends."""
 
-    def call(self, method: str, params: dict[str, Any], item: Item) -> Deferred[dict[str, Any]]:
-        """Carry out ``method``; cancelling the Deferred ends it."""
+    def call(self, method: str, params: dict[str, Any], item: Item) -> Awaitable[dict[str, Any]]:
+        """Carry out ``method``; ``item`` gets what it yields first."""
 
     def close(self) -> Coroutine[Deferred[Any], Any, None]:
         """End what this process holds of it."""
 
 
-OpenBackend = Callable[[Any, Path, bool], Coroutine["Deferred[Any]", Any, Backend]]
+class LiveBackend(Backend, Protocol):
+    """One that works while other things go on: on a reactor."""
+
+    def call(self, method: str, params: dict[str, Any], item: Item) -> Deferred[dict[str, Any]]:
+        """The same; cancelling the Deferred ends it."""
+
+
+OpenBackend = Callable[[Any, Path, bool], Coroutine["Deferred[Any]", Any, LiveBackend]]
 """``open_backend`` or a test's stand-in: reactor, home, whether the method needs the server."""
 
 
@@ -77,7 +84,7 @@ class PeerBackend:
         await self._peer.stop()
 
 
-async def open_backend(reactor: Any, home: Path, online: bool) -> Backend:
+async def open_backend(reactor: Any, home: Path, online: bool) -> LiveBackend:
     """The agent of ``home``, or else a peer inside this process, signed in when ``online``.
 
     :raises NotSignedIn: nobody is signed in under this home.

@@ -28,6 +28,8 @@ from p2pim.errors import NoSpace, P2pimError
 from p2pim.peer.control import connect_agent
 
 Shown = Callable[[dict[str, Any]], None]
+SETTLE = 5.0
+"""Seconds in which the server has counted what it relayed: it does so now and then."""
 COUNTS = ("uploads", "upload_bytes", "downloads", "download_bytes", "spliced_bytes")
 
 
@@ -80,7 +82,7 @@ class Row:
 def _counted_text(counted: dict[str, int]) -> str:
     parts = []
     if counted["uploads"]:
-        parts.append(f"{counted['uploads']} messages")
+        parts.append(f"{counted['uploads']} message{'s' if counted['uploads'] != 1 else ''}")
     if counted["spliced_bytes"]:
         parts.append(f"{size_text(counted['spliced_bytes'])} relayed")
     return ", ".join(parts) or "nothing"
@@ -202,7 +204,7 @@ class Demo:
             self._tell(f"alice sends {self._file.name} ({size_text(self._size)}) {words}.", route=route)
             before = await self._counts()
             completed = await self._send(route)
-            after = await self._counts()
+            after = await self._counts(before["spliced_bytes"] + (self._size if route == "relay" else 0))
             what = "file, direct" if route == "direct" else "the same file, relayed"
             self._rows.append(Row(what, completed["route"], self._size, completed["seconds"], grown(before, after)))
             rate = rate_text(self._size / max(completed["seconds"], 1e-6))
@@ -228,17 +230,15 @@ class Demo:
         columns = ("WHAT", "ROUTE", "SIZE", "TIME", "RATE", "THE SERVER COUNTED")
         self._output.table(columns, [row.as_text() for row in self._rows], right=("SIZE", "TIME", "RATE"))
 
-    async def _counts(self) -> dict[str, int]:
-        """What the server has counted for everybody together."""
+    async def _counts(self, spliced: int = 0) -> dict[str, int]:
+        """What the server has counted for everybody together; asked again while it has not counted ``spliced`` yet."""
         command = [*P2PIM, "--json", "admin", "--data", str(self._data), "stats"]
-        printed = await self._programs.run("p2pim admin stats", command)
-        return total_counts(printed)
-
-
-def total_counts(printed: list[dict[str, Any]]) -> dict[str, int]:
-    """The sums of the users' counters in what ``admin stats`` printed."""
-    users = [value for value in printed if "uploads" in value and "user" in value]
-    return {name: sum(int(user.get(name) or 0) for user in users) for name in COUNTS}
+        give_up = self._reactor.seconds() + SETTLE
+        while True:
+            (stats,) = await self._programs.run("p2pim admin stats", command)
+            counts = {name: sum(user[name] for user in stats["users"]) for name in COUNTS}
+            if counts["spliced_bytes"] >= spliced or self._reactor.seconds() > give_up:
+                return counts
 
 
 def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

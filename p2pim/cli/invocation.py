@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from p2pim.cli.backend import Backend, OpenBackend, ignore_item, open_backend
+from p2pim.cli.agent_socket import connect, drive
+from p2pim.cli.backend import Backend, LiveBackend, OpenBackend, ignore_item, open_backend
 from p2pim.cli.output import Output
 from p2pim.cli.running import Main, run_reactor
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Work = Callable[[Any, Backend], Coroutine["Deferred[Any]", Any, T]]
-"""What a command does with a backend: takes the reactor and the backend."""
+Work = Callable[[Backend], Coroutine["Deferred[Any]", Any, T]]
+"""What a command does with a backend."""
+LiveWork = Callable[[Any, LiveBackend], Coroutine["Deferred[Any]", Any, T]]
+"""The same on a reactor, which it takes first."""
 
 
 class Invocation:
@@ -52,7 +55,7 @@ class Invocation:
 
     @home.setter
     def home(self, home: Path) -> None:
-        self._home = home.expanduser()
+        self._home = home.expanduser().absolute()
 
     @property
     def command_prefix(self) -> str:
@@ -73,17 +76,23 @@ class Invocation:
         return result
 
     def work(self, work: Work[T], *, online: bool = True) -> T:
-        """What ``work(reactor, backend)`` returns; the backend is closed afterwards, whatever happened.
+        """What ``work(backend)`` returns; it awaits nothing but calls of the backend, which is closed afterwards.
 
-        :param online: whether it needs the server; without an agent the peer then signs in first.
+        An agent is asked without loading Twisted; without one the peer runs in this process.
+
+        :param online: whether it needs the server; the peer then signs in first.
         """
+        agent = connect(self.home) if self._launch is None else None
+        if agent is not None:
+            return drive(_closing(agent, work))
+        return self.live(lambda reactor, backend: work(backend), online=online)
+
+    def live(self, work: LiveWork[T], *, online: bool = True) -> T:
+        """What ``work(reactor, backend)`` returns, on the reactor: for what listens and speaks at once."""
 
         async def main(reactor: Any) -> T:
             backend = await self.opener(reactor, self.home, online)
-            try:
-                return await work(reactor, backend)
-            finally:
-                await backend.close()
+            return await _closing(backend, lambda opened: work(reactor, backend))
 
         return self.run(main)
 
@@ -92,10 +101,17 @@ class Invocation:
     ) -> dict[str, Any]:
         """The result of one method of the local API."""
 
-        async def work(reactor: Any, backend: Backend) -> dict[str, Any]:
+        async def work(backend: Backend) -> dict[str, Any]:
             return await backend.call(method, params or {}, item)
 
         return self.work(work, online=online)
+
+
+async def _closing(backend: Backend, work: Work[T]) -> T:
+    try:
+        return await work(backend)
+    finally:
+        await backend.close()
 
 
 def default_home() -> Path:

@@ -163,5 +163,8 @@ def _rank(candidate: Candidate) -> tuple[int, int]:
 
 
 def host_candidates(listening: Iterable[Endpoint]) -> list[Candidate]:
-    """The candidates for the TCP addresses where this side takes channels."""
-    return [Candidate(HOST, TCP, host, port) for host, port in sorted(listening)][:CANDIDATES]
+    """The candidates for the TCP addresses where this side takes channels.
+
+    A link-local address with its interface means nothing on another machine, and is left out.
+    """
+    return [Candidate(HOST, TCP, host, port) for host, port in sorted(listening) if "%" not in host][:CANDIDATES]

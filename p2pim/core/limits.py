@@ -156,6 +156,8 @@ HISTORY_PAGE: Final = 1_000
 
 CONTROL_LINE: Final = 1 * MIB
 """The longest request or answer on the agent's control socket: a message in JSON, every character escaped."""
+CONTROL_ANSWER: Final = 2 * HISTORY_PAGE * MESSAGE_TEXT
+"""The longest answer that a program takes from its agent: a full page of the history, every character escaped."""
 CONTROL_CLIENTS: Final = 64
 """Programs on the control socket at once."""
 CONTROL_CALLS: Final = 64

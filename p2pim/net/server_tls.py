@@ -20,12 +20,12 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2pim.errors import BadConfig
 from p2pim.net.certificates import fingerprint_of_pem
+from p2pim.net.eager import can_write_at_once, write_at_once
 from p2pim.wire.messages import ALPN
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -92,7 +92,7 @@ class TlsServerTransport(Protocol):
 
     def makeConnection(self, transport: ITransport) -> None:
         self._tcp = transport
-        self._eager = isinstance(transport, TcpConnection)
+        self._eager = can_write_at_once(transport)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
         self._wrapped.makeConnection(self)
 
@@ -191,16 +191,10 @@ class TlsServerTransport(Protocol):
 
     def _send(self) -> None:
         data = self._outgoing.read()
-        if not data:
-            return
-        tcp = self._tcp
-        if self._eager and tcp.connected and not (tcp.dataBuffer or tcp._tempDataBuffer or tcp.disconnecting):
-            sent = tcp.writeSomeData(data)
-            if isinstance(sent, int) and sent == len(data):
-                return
-            if isinstance(sent, int):
-                data = data[sent:]
-        tcp.write(data)
+        if data and self._eager:
+            write_at_once(self._tcp, data)
+        elif data:
+            self._tcp.write(data)
 
     def getPeer(self) -> IAddress:
         """The client's address."""

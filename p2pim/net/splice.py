@@ -18,6 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from p2pim.net.eager import can_write_at_once, write_at_once
 from p2pim.wire.channel import SPLICE_PREFACE, SPLICE_PREFACE_BYTES, SPLICE_READY, TICKET_BYTES
 
 TLS_HANDSHAKE: Final = 0x16
@@ -126,6 +127,7 @@ class SpliceEnd(Protocol):
 
     def connectionMade(self) -> None:
         self._tcp = self.transport
+        self._eager = can_write_at_once(self._tcp)
         self._tcp.setTcpNoDelay(True)
         self._tcp.pauseProducing()
         self._ready(self)
@@ -135,7 +137,7 @@ class SpliceEnd(Protocol):
         if self.other is None:
             self._early += data  # at most what one read brought with the preface: reading is paused
         else:
-            self.other._tcp.write(data)
+            self.other.pass_on(data)
 
     def readConnectionLost(self) -> None:
         """The machine at this end has finished; what it said last is still on its way to the other."""
@@ -159,6 +161,13 @@ class SpliceEnd(Protocol):
         if other is not None:
             other.end()
 
+    def pass_on(self, data: bytes) -> None:
+        """Bytes of the other end for the machine at this one."""
+        if self._eager:
+            write_at_once(self._tcp, data)
+        else:
+            self._tcp.write(data)
+
     def join(self, other: SpliceEnd) -> None:
         """Copy from this end to ``other`` from now on, as fast as that one takes it."""
         self.other = other
@@ -172,7 +181,7 @@ class SpliceEnd(Protocol):
         """Pass on what came early, then read."""
         early, self._early = self._early, b""
         if early and self.other is not None:
-            self.other._tcp.write(early)
+            self.other.pass_on(early)
         self._tcp.resumeProducing()
 
     def end(self) -> None:

@@ -170,8 +170,10 @@ class Account:
             self._emit(events.Reconnecting(at=self._wall(), reason=reason))
 
     def signed_out(self, reason: str, message: str) -> None:
-        """The session ended for good."""
+        """The session ended for good, and the channels with it, unless it is only the server that is not believed."""
         self._without_server()
+        if reason != "refused":
+            self.channels.leave(f"signed out: {reason}")
         self.journal.write("session", "", f"signed out: {message or reason}")
         self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 

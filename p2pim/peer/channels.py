@@ -257,15 +257,20 @@ class ChannelTable:
 
         channel.ping().addBoth(answered)
 
-    def stop(self, reason: str = "the other side signed out") -> None:
-        """Close everything."""
+    def leave(self, reason: str) -> None:
+        """This device is not signed in any more: close everything and listen no longer. A later sign-in begins anew."""
         self._signed_in = False
         self._upkeep.stop()
-        self._switchboard.give_up("this peer is stopping")
+        self._switchboard.give_up(reason)
         self._factory.stop_listening()
+        self._switchboard.around = Surroundings()
         self.listening = ""
         for channel in self.all():
             channel.close(reason)
+
+    def stop(self, reason: str = "stopping") -> None:
+        """Close everything, for good."""
+        self.leave(reason)
 
     # --- what negotiations say (SwitchboardOwner)
 

@@ -9,9 +9,8 @@ then one ``{"result": {...}}`` or ``{"error": code, "message": ..., "exit": stat
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,11 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.limits import CONTROL_BACKLOG, CONTROL_CALLS, CONTROL_CLIENTS, CONTROL_LINE
-from p2pim.errors import NoDirectPath, P2pimError, Usage, from_wire
+from p2pim.core.limits import CONTROL_ANSWER, CONTROL_BACKLOG, CONTROL_CALLS, CONTROL_CLIENTS, CONTROL_LINE
+from p2pim.errors import P2pimError, Usage
+from p2pim.peer.control_wire import AgentGone as AgentGone
+from p2pim.peer.control_wire import rebuild, short_path
 from p2pim.peer.local_api import Item, LocalApi, error_report
-
-_LONGEST_PATH = 100
-"""Bytes that every system takes as the path of a Unix socket."""
-
-
-class AgentGone(P2pimError):
-    """The agent ended, or dropped the connection, before it had answered."""
-
-    code = "agent-gone"
-    default = "The agent ended before it had answered."
 
 
 class _JsonLines(LineOnlyReceiver):
@@ -176,31 +167,20 @@ class ControlFactory(ServerFactory):
             client.transport.loseConnection()
 
 
-@contextmanager
-def _short_path(path: Path) -> Iterator[str]:
-    """A name for ``path`` that fits into the address of a Unix socket, however deep the home is."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        yield str(path)
-        return
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{path.name}"
-    finally:
-        os.close(descriptor)
-
-
 def listen(reactor: Any, path: Path, api: LocalApi) -> tuple[IListeningPort, ControlFactory]:
     """Serve ``api`` at ``path``. The caller holds the home's lock, so a socket that is there is a dead agent's."""
     factory = ControlFactory(api)
     with suppress(FileNotFoundError):
         path.unlink()
-    with _short_path(path) as name:
+    with short_path(path) as name:
         port: IListeningPort = reactor.listenUNIX(name, factory, mode=0o600)
     return port, factory
 
 
 class AgentClient(_JsonLines):
     """The other end: calls methods of an agent."""
+
+    MAX_LENGTH = CONTROL_ANSWER
 
     def __init__(self) -> None:
         self._number = 0
@@ -244,21 +224,12 @@ class AgentClient(_JsonLines):
         if "result" in value:
             done.callback(value["result"])
         else:
-            done.errback(_rebuild(value))
+            done.errback(rebuild(value))
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         calls, self._calls = self._calls, {}
         for done, _ in calls.values():
             done.errback(AgentGone())
-
-
-def _rebuild(report: dict[str, Any]) -> P2pimError:
-    """The error that the agent reported."""
-    code, message = str(report.get("error", "error")), str(report.get("message", ""))
-    if code == NoDirectPath.code:
-        pairs = tuple((str(r.get("rung", "")), str(r.get("reason", ""))) for r in report.get("reasons", ()))
-        return NoDirectPath(message, reasons=pairs)
-    return from_wire(code, message, float(report.get("retry_after", 0.0)))
 
 
 async def connect_agent(reactor: Any, home: Path) -> AgentClient | None:
@@ -267,7 +238,7 @@ async def connect_agent(reactor: Any, home: Path) -> AgentClient | None:
     if not path.exists():
         return None
     try:
-        with _short_path(path) as name:
+        with short_path(path) as name:
             # The connection is made (or refused) at once, while the short name is good.
             client: AgentClient = await UNIXClientEndpoint(reactor, name).connect(Factory.forProtocol(AgentClient))
     except (ConnectError, ConnectionDone, OSError):

@@ -175,8 +175,7 @@ class Session:
         """Leave. ``forget``: the device's token ends as well, and `signed_out` is heard with "logout"."""
         was, self._state = self._state, _State.ENDED
         self._kept = False
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
+        self._stop_waiting()
         if self._calling is not None:
             self._calling.cancel()
         if self._connection is not None:
@@ -243,6 +242,7 @@ class Session:
         if self._state is not _State.AWAY:
             raise SignInError("This session is signed in already, or has ended.")
         self._state = _State.CALLING
+        self._stop_waiting()
         self._greeting = greeting
         arrival: Deferred[Welcome] = Deferred()
         self._arrival = arrival
@@ -253,6 +253,11 @@ class Session:
             self._arrival = self._greeting = None
             if self._state is _State.CALLING:
                 self._state = _State.AWAY
+
+    def _stop_waiting(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None and retry.active():
+            retry.cancel()
 
     async def _call(self) -> None:
         tls = ServerTls(self.server, self.trust)

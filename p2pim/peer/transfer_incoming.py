@@ -239,7 +239,7 @@ class Incoming(Transfer):
                 self.context.watch(self.lane.run(partial(_proved, self._sink)).addCallback(self._last_checkpoint))
 
     def _last_checkpoint(self, proved: tuple[int, bytes]) -> None:
-        if not self.ended:
+        if self.record.part:
             self._journal(*proved, now=True)
 
     def _give_slot_back(self) -> None:

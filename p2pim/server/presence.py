@@ -37,11 +37,13 @@ class Announcer:
         return self._shown(target, self.graph.knows_address(target, viewer), relation)
 
     def people(self, viewer: str) -> list[Person]:
-        """For a newcomer: contacts and everybody else whom ``viewer`` sees."""
-        user = self._directory.users[viewer]
-        names = dict.fromkeys(sorted(user.entry.contacts))
-        names.update(dict.fromkeys(self.graph.visible_to(viewer)))
-        return [self.person(name, viewer) for name in names]
+        """For a newcomer: contacts, everybody else whom ``viewer`` sees, and whom they have blocked."""
+        entry = self._directory.users[viewer].entry
+        names = dict.fromkeys([*sorted(entry.contacts), *self.graph.visible_to(viewer)])
+        blocked = sorted(name for name in entry.blocked if name not in names)
+        return [self.person(name, viewer) for name in names] + [
+            Person(name, OFFLINE, [], "blocked") for name in blocked
+        ]
 
     def online(self, viewer: str) -> list[Person]:
         """Everyone online whom ``viewer`` may see."""

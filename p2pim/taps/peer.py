@@ -78,6 +78,13 @@ class Options(usage.Options):
         ["home", None, None, "Home directory, signed in by `p2pim register` or `p2pim login`."],
     ]
 
+    def postOptions(self) -> None:
+        """Check the whole configuration while a mistake can still be told in one line."""
+        try:
+            config_from(self).settings()
+        except P2pimError as error:
+            raise usage.UsageError(f"{error.code}: {error.message}") from None
+
 
 def config_from(options: Options) -> PeerConfig:
     """The configuration of these options, the environment, and the file they name.
@@ -190,14 +197,8 @@ class SignallingPeerService(PeerService):
 
 
 def makeService(options: Options) -> IService:
-    """A person's agent with these options.
-
-    :raises usage.UsageError: the configuration is wrong.
-    """
+    """A person's agent with these options."""
     from twisted.internet import reactor
 
     use_steady_clock(reactor)
-    try:
-        return SignallingPeerService(reactor, lambda: config_from(options))
-    except P2pimError as error:
-        raise usage.UsageError(f"{error.code}: {error.message}") from error
+    return SignallingPeerService(reactor, lambda: config_from(options))

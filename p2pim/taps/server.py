@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -51,6 +52,12 @@ class IntegratedP2p(P2pService):
         :raises OSError: another address or companion port cannot be had.
         """
         self.reload(p2p_settings(self._interface, self.port, section))
+
+
+def allow_many_connections() -> None:
+    """Let the process have as many files open as the system lets it: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class SignallingServerService(ServerService):
@@ -129,6 +136,7 @@ def makeService(options: Options) -> IService:
         return IntegratedP2p(reactor, interface, port, section)
 
     use_steady_clock(reactor)
+    allow_many_connections()
     try:
         return SignallingServerService(reactor, lambda: settings_from(options), make_p2p)
     except P2pimError as error:

@@ -136,4 +136,5 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(rung_of(host("192.168.1.7")), LAN_RUNG)
         self.assertEqual(rung_of(host("8.8.8.8")), DIRECT_RUNG)
         self.assertEqual(rung_of(Candidate("host", "udp", "8.8.8.8", 1)), UDP_RUNG)
-        self.assertEqual([each.host for each in host_candidates({("10.0.0.1", 4000)})], ["10.0.0.1"])
+        mine = host_candidates({("10.0.0.1", 4000), ("fe80::1%eth0", 4000)})
+        self.assertEqual([each.host for each in mine], ["10.0.0.1"])

@@ -25,6 +25,7 @@ from p2pim.wire.messages import (
     MESSAGE,
     AddContact,
     Done,
+    Failed,
     Found,
     FromServer,
     Hello,
@@ -157,6 +158,12 @@ class Person:
         return True
 
 
+def memory(server: Running) -> int:
+    """Resident memory of the server, in KiB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
 class ServerProcessTests(TestCase):
     def setUp(self) -> None:
         self.data = Path(self.mktemp()).absolute()
@@ -228,6 +235,24 @@ class ServerProcessTests(TestCase):
         two.sendall(b"thanks")
         two.shutdown(socket.SHUT_WR)
         self.assertEqual((one.recv(10), one.recv(10)), (b"thanks", b""))
+
+    def test_a_client_that_does_not_read_costs_a_bounded_amount_of_memory(self) -> None:
+        """Its sender is told that it is busy and keeps the rest; what was taken arrives when it reads again."""
+        server = self.start().wait_ready()
+        alice, bob = self.person(server).register("alice"), self.person(server).register("bob")
+        before, count = memory(server), 600
+        for number in range(count):
+            alice.send(Send(number, "bob", bob.device, MESSAGE, bytes(90_000)))
+        alice.send(Ping(1))
+        busy = []
+        while not isinstance(answer := alice.receive(Failed | Pong), Pong):  # type: ignore[arg-type]
+            busy.append(answer.code)
+        self.assertEqual(set(busy), {"recipient-busy"})
+        self.assertLess(memory(server) - before, 24 * 1024)
+        for _ in range(count - len(busy)):
+            self.assertEqual(len(bob.receive(Incoming).payload), 90_000)
+        alice.send(Send(1, "bob", bob.device, MESSAGE, b"again"))
+        self.assertEqual(bob.receive(Incoming).payload, b"again")
 
     def test_sighup_takes_a_new_certificate_and_new_settings(self) -> None:
         """Connections that stand go on; a certificate that cannot be used changes nothing."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
@@ -84,7 +84,7 @@ class Person:
     def heard(self, kind: str, **values: Any) -> Any:
         """The newest event of that kind with those values, or None."""
         for event in reversed(self.events):
-            if event["event"] == kind and all(event.get(key) == value for key, value in values.items()):
+            if event.get("event") == kind and all(event.get(key) == value for key, value in values.items()):
                 return event
         return None
 
@@ -133,7 +133,7 @@ class TownCase(TestCase):
     timeout = 60
     server_options: tuple[str, ...] = ()
 
-    def setUp(self) -> Deferred[None]:
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         self.town = Town(self)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.town.programs.stop()))
         return Deferred.fromCoroutine(self.town.start_server(*self.server_options))
@@ -145,3 +145,15 @@ class TownCase(TestCase):
         if up:
             await person.up(*options)
         return person
+
+    async def two(self, *options: str, alice_up: bool = True, bob_up: bool = True) -> tuple[Person, Person]:
+        """Alice and bob, who is ``up`` with these options; both come at once."""
+        coming = gatherResults(
+            [
+                Deferred.fromCoroutine(self.person("alice", up=alice_up)),
+                Deferred.fromCoroutine(self.person("bob", *options, up=bob_up)),
+            ],
+            consumeErrors=True,
+        )
+        alice, bob = await coming
+        return alice, bob

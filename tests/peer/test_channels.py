@@ -124,6 +124,21 @@ class ConnectTests(Pair):
         self.bob.interrupt()
         self.failureResultOf(self.alice.connect(self.bob), Offline)
 
+    def test_without_waiting_the_attempt_goes_on_by_itself(self) -> None:
+        """A1: in the background."""
+        self.failureResultOf(Deferred.fromCoroutine(self.alice.table.connect("bob", wait=False)), NoDirectPath)
+        self.town.run()
+        self.assertIsNotNone(self.alice.table.channel_to("bob"))
+        self.successResultOf(Deferred.fromCoroutine(self.alice.table.connect("bob", wait=False)))
+
+    def test_who_gives_up_waiting_does_not_end_the_attempt(self) -> None:
+        """Others may wait for it."""
+        first, second = self.alice.connect(self.bob), self.alice.connect(self.bob)
+        first.cancel()
+        self.town.run()
+        self.failureResultOf(first)
+        self.successResultOf(second)
+
     def test_someone_who_leaves_while_the_offer_is_under_way(self) -> None:
         """The server's word ends the attempt at once."""
         result = self.alice.connect(self.bob)
@@ -345,3 +360,13 @@ class ClosingTests(Pair):
         self.assertEqual((self.alice.machine.ports, self.bob.machine.ports), ({}, {}))
         self.assertEqual(self.town.network.clock.getDelayedCalls(), [])
         self.assertFalse([transport for transport in self.town.network.transports if transport.connected])
+
+    def test_leaving_closes_everything_and_a_later_sign_in_begins_anew(self) -> None:
+        """C2: who is signed out for good is gone from the others' tables."""
+        self.connected()
+        self.alice.table.leave("signed out: kicked")
+        self.town.run(3)
+        self.assertEqual(self.bob.closed[0][1], "closed by the other side: signed out: kicked")
+        self.assertEqual(self.alice.table.listening, "")
+        self.alice.sign_in()
+        self.connected()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.errors import NoDirectPath, Offline
+from p2pim.errors import NoDirectPath, NotSignedIn, Offline
 from p2pim.wire.messages import WhoIsOnline
 from p2pim.wire.signals import Offer, Typing
 from tests.peer.town import Pair, Town
@@ -86,6 +87,50 @@ class RelayTests(Pair):
         self.failureResultOf(result, NoDirectPath)
         self.assertFalse([transport for transport in self.town.network.transports if transport.connected])
 
+    def test_one_side_that_does_not_reach_the_relay_ends_in_time(self) -> None:
+        """The other one waits no longer than the negotiation lasts, and leaves nothing."""
+        self.town.network.one_way.add(("10.0.0.3", "10.0.0.1"))
+        result = self.alice.relay(self.bob)
+        self.town.run(12)
+        error = self.failureResultOf(result, NoDirectPath).value
+        self.assertIn("no answer in time", dict(error.reasons)["relay"])
+        self.assertFalse([transport for transport in self.town.network.transports if transport.connected])
+
+    def test_a_ticket_that_is_refused_is_the_reason(self) -> None:
+        """Expired, used, made up."""
+        result = self.alice.relay(self.bob)
+        self.town.splices.halves.clear()
+        self.town.run(11)
+        self.assertIn("ticket", dict(self.failureResultOf(result, NoDirectPath).value.reasons)["relay"])
+
+    def test_something_else_at_the_relays_address_is_told_apart(self) -> None:
+        """It gets a ticket, and no more."""
+        self.town.server.ports.clear()
+        self.town.server.listenTCP(4530, Factory.forProtocol(_Greeter))
+        result = self.alice.relay(self.bob)
+        self.town.run(11)
+        self.assertIn("no relay", dict(self.failureResultOf(result, NoDirectPath).value.reasons)["relay"])
+
+    def test_the_other_sides_offer_may_be_quicker_than_my_tickets(self) -> None:
+        """Then theirs stands, and mine is not made."""
+        self.alice.tickets_delay = 0.5
+        mine, theirs = self.alice.relay(self.bob), self.bob.relay(self.alice)
+        self.town.run(2)
+        self.assertEqual(self.successResultOf(mine).device, self.bob.device)
+        self.successResultOf(theirs)
+        self.assertEqual((len(self.alice.opened), len(self.bob.opened)), (1, 1))
+        self.assertFalse([signal for signal in self.alice.sent if isinstance(signal, Offer)])
+
+    def test_losing_the_session_while_tickets_are_awaited(self) -> None:
+        """Nothing can come any more."""
+        self.alice.tickets_delay = 0.5
+        result = self.alice.relay(self.bob)
+        self.alice.interrupt()
+        self.failureResultOf(result, NoDirectPath)
+        self.town.run(2)
+        self.failureResultOf(self.alice.relay(self.bob), NotSignedIn)
+        self.assertEqual(self.alice.table.all(), [])
+
     def test_while_relayed_a_direct_channel_is_tried_again(self) -> None:
         """Section 6: every sixty seconds, and traffic moves over when one comes up."""
         ports = dict(self.bob.machine.ports)
@@ -107,6 +152,12 @@ class RelayTests(Pair):
         self.alice.sent.clear()
         self.town.run(200)
         self.assertEqual(self.alice.sent, [])
+
+
+class _Greeter(Protocol):
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"220 mail.example.org ESMTP\r\n")
 
 
 class LanTests(SynchronousTestCase):

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -95,6 +96,7 @@ class Resident:
         self.log: list[tuple[str, str, str]] = []
         self.sent: list[AnySignal] = []
         self.asked: list[Message] = []
+        self.tickets_delay = 0.0
         self.dropping: Callable[[AnySignal], bool] = lambda signal: False
         self.table = ChannelTable(
             machine,
@@ -127,6 +129,10 @@ class Resident:
         if isinstance(message, LookUp):
             return Found(1, [self.town.person(name) for name in message.users])
         assert isinstance(message, OpenSplice)
+        if self.tickets_delay:
+            await deferLater(self.machine, self.tickets_delay)
+            if not self.online:
+                raise NotSignedIn
         return self.town.tickets(message)
 
     def send_envelope(

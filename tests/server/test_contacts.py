@@ -227,6 +227,15 @@ class ContactTests(SynchronousTestCase):
         self.world.client().sign_in("bob", device=self.bob.device, token=self.bob.welcome.token)
         self.assertEqual(self.news(self.alice), [])
 
+    def test_whom_one_has_blocked_is_told_at_the_sign_in(self) -> None:
+        """They can be found again to be unblocked, without their presence."""
+        self.bob.send(BlockUser(1, "alice", True))
+        self.bob.one(Done)
+        (person,) = self.world.client().sign_in("bob", password=PASSWORD).one(Welcome).contacts
+        self.assertEqual(
+            (person.user, person.relation, person.status, person.devices), ("alice", "blocked", "offline", [])
+        )
+
     def test_nobody_blocks_themselves(self) -> None:
         """It would only confuse."""
         self.alice.send(BlockUser(1, "alice", True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.errors import BadConfig
 from p2pim.taps.clock import use_steady_clock
-from p2pim.taps.server import Options, settings_from
+from p2pim.taps.server import Options, allow_many_connections, settings_from
 
 
 class OptionTests(SynchronousTestCase):
@@ -60,6 +61,16 @@ class OptionTests(SynchronousTestCase):
         """As twistd does."""
         with self.assertRaises(UsageError):
             self.options("--prot", "1")
+
+
+class DescriptorTests(SynchronousTestCase):
+    def test_as_many_connections_are_allowed_as_the_system_gives(self) -> None:
+        """The usual soft limit of 1,024 is for programs that forget to close files."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(900, before[1]), before[1]))
+        allow_many_connections()
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (before[1], before[1]))
 
 
 class SteadyClockTests(SynchronousTestCase):

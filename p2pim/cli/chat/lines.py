@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from p2pim.cli.backend import Backend, ignore_item
+from p2pim.cli.backend import LiveBackend, ignore_item
 from p2pim.cli.chat.input import Input
 from p2pim.cli.event_text import event_line
 from p2pim.cli.invocation import Invocation
@@ -56,7 +56,7 @@ class _Lines:
         self.ended.addErrback(lambda failure: None)
 
 
-async def chat_by_lines(reactor: Any, backend: Backend, invocation: Invocation, user: str) -> None:
+async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocation, user: str) -> None:
     """Send every line of stdin to ``user`` and print what they say, until stdin ends."""
     output = invocation.output
 

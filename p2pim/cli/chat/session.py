@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from p2pim.cli.backend import Backend, ignore_item
+from p2pim.cli.backend import LiveBackend, ignore_item
 from p2pim.cli.chat.conversation import Conversation
 from p2pim.cli.chat.editor import LineEditor
 from p2pim.cli.chat.keys import KeyReader
@@ -34,7 +34,13 @@ class ChatSession:
     """
 
     def __init__(
-        self, clock: Any, backend: Backend, user: str, prefix: str, draw: Callable[[], None], wall: Callable[[], float]
+        self,
+        clock: Any,
+        backend: LiveBackend,
+        user: str,
+        prefix: str,
+        draw: Callable[[], None],
+        wall: Callable[[], float],
     ) -> None:
         self.screen = Screen()
         self.ended: Deferred[None] = Deferred()

@@ -59,7 +59,9 @@ class Terminal:
         self._before = None
 
     def write(self, text: str) -> None:
-        """Draw; a terminal that is gone ends the input, which is noticed there."""
+        """Draw, while it is open; a terminal that is gone ends the input, which is noticed there."""
+        if self._before is None:
+            return
         data = text.encode("utf-8", "replace")
         try:
             while data:

@@ -11,7 +11,7 @@ from p2pim.cli.commands.options import Command
 from p2pim.cli.event_text import event_line
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.cli.running import Terminated
-from p2pim.errors import SignInError, Usage
+from p2pim.errors import Interrupted, SignInError, Usage
 
 if TYPE_CHECKING:
     from p2pim.peer.states import PeerSettings
@@ -60,6 +60,9 @@ def up_command(
         invocation.run(lambda reactor: _agent(reactor, invocation, settings))
     except Terminated:
         return 0
+    except Interrupted as error:  # the usual way to end it: programs see the status, and only events on stdout
+        invocation.output.aside(f"p2pim: {error.code}: The agent has ended.")
+        return error.exit_status
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from p2pim.cli.backend import Backend
+from p2pim.cli.backend import LiveBackend
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.core.names import canonical_name
@@ -23,14 +23,14 @@ def chat_command(invocation: Invocation, user: str) -> None:
     """
     user = canonical_name(user)
     if not invocation.output.json and sys.stdin.isatty() and sys.stdout.isatty():
-        invocation.work(lambda reactor, backend: _on_terminal(reactor, backend, invocation, user))
+        invocation.live(lambda reactor, backend: _on_terminal(reactor, backend, invocation, user))
     else:
         from p2pim.cli.chat.lines import chat_by_lines
 
-        invocation.work(lambda reactor, backend: chat_by_lines(reactor, backend, invocation, user))
+        invocation.live(lambda reactor, backend: chat_by_lines(reactor, backend, invocation, user))
 
 
-async def _on_terminal(reactor: Any, backend: Backend, invocation: Invocation, user: str) -> None:
+async def _on_terminal(reactor: Any, backend: LiveBackend, invocation: Invocation, user: str) -> None:
     from p2pim.cli.chat.session import ChatSession, wall_time
     from p2pim.cli.chat.terminal import Terminal
 

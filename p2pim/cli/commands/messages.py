@@ -69,7 +69,7 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
 def history_command(invocation: Invocation, user: str, search: str, limit: int, before: str) -> None:
     """Read what was said with USER: with routes, receipts and times."""
 
-    async def work(reactor: Any, backend: Backend) -> list[dict[str, Any]]:
+    async def work(backend: Backend) -> list[dict[str, Any]]:
         return await _pages(backend, user, search, limit, before)
 
     messages = invocation.work(work, online=False)

@@ -40,7 +40,7 @@ def send_command(
     ended: dict[str, Mapping[str, Any]] = {}
     with _shown(invocation) as show:
 
-        async def work(reactor: Any, backend: Backend) -> tuple[bool, dict[str, Any]]:
+        async def work(backend: Backend) -> tuple[bool, dict[str, Any]]:
             def item(event: dict[str, Any]) -> None:
                 if event.get("event") in ("completed", "disrupted"):
                     ended[str(event["transfer"])] = event
