@@ -181,14 +181,12 @@ class QuicChannel:
         if self.ended:
             return
         data = pack_control(signal)
-        connection = self.link.connection
-        control = 2 if self.dialler else 3
-        connection.send_stream_data(control, data)
+        waiting = self.link.write(2 if self.dialler else 3, data)
         self.sent += len(data)
         self.link.wake()
         if not isinstance(signal, ChannelPing | ChannelPong):
             self.link.used()
-        if connection.get_send_buffer_size(control) > limits.SEND_BACKLOG:
+        if waiting > limits.SEND_BACKLOG:
             self.drop(TooSlow.default)
 
     def send_bulk(self, stream: int, pieces: list[bytes], digest: bytes) -> Deferred[None]:
@@ -205,17 +203,18 @@ class QuicChannel:
         """See `IChannel`. What QUIC has been given already still goes out: `QUIC_BULK_BUFFER` at most."""
         self._bulk.cancel(stream)
 
+    def has_bulk(self) -> bool:
+        """See `p2pim.net.quic_link.LinkUser`."""
+        return bool(self._bulk) and self._user is not None
+
     def refill(self) -> None:
         """Give QUIC what it has room for."""
-        if not self._bulk or self._user is None:
-            return
-        connection = self.link.connection
-        room = limits.QUIC_BULK_BUFFER - connection.get_send_buffer_size()
+        room = limits.QUIC_BULK_BUFFER - self.link.connection.get_send_buffer_size()
         first_lane = 6 if self.dialler else 7
         while room > 0 and self._bulk and not self.ended:
             data, finished = self._bulk.next()
             stream = BULK_HEADER.unpack_from(data)[2]
-            connection.send_stream_data(first_lane + 4 * (stream % limits.QUIC_LANES), data)
+            self.link.write(first_lane + 4 * (stream % limits.QUIC_LANES), data)
             room -= len(data)
             self.sent += len(data)
             if finished is not None and not finished.called:

@@ -2,9 +2,12 @@
 
 What is chosen here, and why:
 
-- qh3 2.1's native core has one congestion control, CUBIC with HyStart++ and pacing (RFC 9438, RFC 9406): there is
-  nothing to choose. Its Reno-friendly part grows one datagram per round trip (alpha 1, beta 0.7), so on a path that
-  loses at random it keeps about 1.4 times the window of the kernel's CUBIC (alpha 0.53).
+- qh3 2.1's native core has one congestion control, CUBIC with HyStart++ and pacing (RFC 9438, RFC 9406). CUBIC's window
+  grows with the cube of the seconds since the last loss, and with its constant a path that loses at random never gets
+  far: 3.2 Mbit/s with the kernel's on a link of 100 Mbit/s and 40 ms that loses 1 %. So the core is told a clock that
+  runs `CLOCK_RATE` times as fast, which is CUBIC with a constant so many times cubed and changes nothing else that
+  matters, as every time in the core comes from that clock: 9.6 Mbit/s, and at 0.1 % 62 in place of 16. The price is
+  that it takes more than half of a bottleneck that it shares with a kernel's CUBIC (70 : 25), less than BBR does.
 - AES-128-GCM first: ChaCha20 was 17 % slower where the processor has AES.
 - The dialler finds the path's size by itself (RFC 8899; qh3 probes 1280, 1350, 1452 and 1472 in the dialling role
   only), the listener sends what it is told to (`datagram_size`), 1200 unless the path is known to carry more. After a
@@ -41,6 +44,8 @@ ALPN: Final = "p2pim-channel/1"
 SMALLEST_DATAGRAM: Final = 1200
 INITIAL_RTT: Final = 0.2
 """Before the first sample, in seconds: a lost first packet is sent again after twice this."""
+CLOCK_RATE: Final = 20.0
+"""How many seconds qh3 sees pass in one. Both ends must agree, as delays of acknowledgements are told in them."""
 _NOWHERE: Final = ("192.0.2.1", 4433)  # what qh3 takes the other end's address for (TEST-NET-1)
 _NOWHERE_V6: Final = ("2001:db8::1", 4433)
 
@@ -89,7 +94,7 @@ class LeanConnection(QuicConnection):
 
     def begin(self, now: float) -> None:
         """Dial."""
-        self.connect(self.nowhere, now)
+        self.connect(self.nowhere, now * CLOCK_RATE)
 
     def take_binding(self) -> bytes:
         """The session's binding, once, after the handshake."""
@@ -97,7 +102,7 @@ class LeanConnection(QuicConnection):
 
     def receive(self, data: bytes, size: int, now: float) -> int:
         """A batch of datagrams of ``size`` bytes each. How many packets in it were new and authentic."""
-        core = self._core
+        core, now = self._core, now * CLOCK_RATE
         if core is not None and self._handshake_complete:
             report = self._call_core(core.receive_gro_buffer, data, size, self.nowhere, now)
             self._drain_core()
@@ -112,13 +117,22 @@ class LeanConnection(QuicConnection):
         if core is None:
             return []
         datagrams: list[bytes] = []
-        poll = core.poll_transmit
+        poll, now = core.poll_transmit, now * CLOCK_RATE
         try:
             while (made := poll(now)) is not None:
                 datagrams.append(made[0])
         except RuntimeError as error:
             raise QuicConnectionError(1, None, str(error)) from error
         return datagrams
+
+    def timer(self) -> float | None:
+        """When `time_passed` is to be called."""
+        at = self.get_timer()
+        return None if at is None else at / CLOCK_RATE
+
+    def time_passed(self, now: float) -> None:
+        """It is ``now``, a time that `timer` named or later."""
+        self.handle_timer(now * CLOCK_RATE)
 
     def pause(self) -> None:
         """Take nothing more out of the core: once the windows are full, the other side stops sending."""
@@ -148,7 +162,8 @@ class LeanConnection(QuicConnection):
     @property
     def rtt(self) -> float | None:
         """Smoothed round-trip time in seconds."""
-        return None if self._core is None else self._core.smoothed_rtt
+        rtt = None if self._core is None else self._core.smoothed_rtt
+        return None if rtt is None else rtt / CLOCK_RATE
 
     @property
     def in_flight(self) -> int:
@@ -176,7 +191,7 @@ def _configuration(is_client: bool, secrets: _Secrets, datagram_size: int) -> Qu
         is_client=is_client,
         alpn_protocols=[ALPN],
         connection_id_length=CONNECTION_ID_BYTES,
-        idle_timeout=2 * limits.UDP_DEAD,  # ours comes first; this one is for a peer that forgets
+        idle_timeout=2 * limits.UDP_DEAD * CLOCK_RATE,  # ours comes first; this one is for a peer that forgets
         max_data=limits.QUIC_WINDOW,
         max_stream_data=limits.QUIC_WINDOW,
         max_datagram_size=datagram_size,
@@ -185,7 +200,7 @@ def _configuration(is_client: bool, secrets: _Secrets, datagram_size: int) -> Qu
             CipherSuite.CHACHA20_POLY1305_SHA256,
             CipherSuite.AES_256_GCM_SHA384,
         ],
-        initial_rtt=INITIAL_RTT,
+        initial_rtt=INITIAL_RTT * CLOCK_RATE,
         secrets_log_file=secrets,  # type: ignore[arg-type]  # only write() and flush() are used
     )
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from qh3.quic.events import ConnectionIdIssued, ConnectionIdRetired, ConnectionTerminated, QuicEvent
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from p2pim.core.keepalive import KeepAlive, Trust
 from p2pim.net.datagram import Address
@@ -46,8 +47,11 @@ class LinkUser(Protocol):
     def quic_event(self, event: QuicEvent) -> None:
         """Something happened in the connection."""
 
+    def has_bulk(self) -> bool:
+        """Whether bulk waits to be brought."""
+
     def refill(self) -> None:
-        """The link is about to send: bring bulk, if there is room for it."""
+        """The link is about to send: bring bulk, as much as there is room for."""
 
     def link_trust(self, trust: Trust) -> None:
         """What to think of the path has changed, but for `Trust.DEAD`, which ends the link."""
@@ -69,6 +73,8 @@ class QuicLink:
     :param remote: where its datagrams go, and the only address they are taken from.
     :param forget: called once, when the connection has no use for datagrams any more.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -138,12 +144,11 @@ class QuicLink:
         """Hand on what came, send what is to be sent, and set the timer."""
         try:
             self._hand_on()
-            if self._room():
+            if self.user is not None and self.user.has_bulk() and self._room():
                 if self._probing():
                     self._send()  # with nothing left to send, which is when qh3 sends a probe
-                if self.user is not None:
-                    self.user.refill()
-            self._send()
+                self.user.refill()
+            self._send()  # no oftener than needed: qh3 counts each time against its pacing
         except QuicConnectionError as error:
             self._fail(f"QUIC failed: {error.reason_phrase}")
         if not self._forgotten:
@@ -167,9 +172,16 @@ class QuicLink:
                 if self.on_connection_id is not None:
                     self.on_connection_id(self, event)
             elif self.user is not None and not self._ended:
-                self.user.quic_event(event)
+                self._tell(self.user, event)
         if connection.ended is not None:
             self._end(_why(connection.ended))
+
+    def _tell(self, user: LinkUser, event: QuicEvent) -> None:
+        try:
+            user.quic_event(event)
+        except Exception:  # noqa: BLE001  (other connections share this wake-up)
+            self._log.failure("What came over a channel could not be handled")
+            self.close("something went wrong here")
 
     def _room(self) -> bool:
         """Whether bulk may be brought. While the path's size is being found, only once all that was brought is gone."""
@@ -194,6 +206,14 @@ class QuicLink:
             if datagrams:
                 self.socket.send(datagrams, self.remote)
 
+    def write(self, stream: int, data: bytes) -> int:
+        """Queue ``data`` on a QUIC stream; how many bytes wait there now. On an ended connection nothing happens."""
+        connection = self.connection
+        if self._ended or connection.ended is not None:
+            return 0
+        connection.send_stream_data(stream, data)
+        return connection.get_send_buffer_size(stream)
+
     # --- time
 
     def _check_life(self) -> None:
@@ -213,7 +233,7 @@ class QuicLink:
 
     def _set_timer(self) -> None:
         """Keep one timer, never later than needed. An earlier one is left: resetting it each time costs more."""
-        times = [time for time in (self.connection.get_timer(), self._life_time()) if time is not None]
+        times = [time for time in (self.connection.timer(), self._life_time()) if time is not None]
         if not times:
             return
         at = min(times)
@@ -229,10 +249,10 @@ class QuicLink:
 
     def _timed(self) -> None:
         now = self._clock.seconds()
-        due = self.connection.get_timer()
+        due = self.connection.timer()
         try:
             if due is not None and due <= now + _EARLY:
-                self.connection.handle_timer(max(due, now))
+                self.connection.time_passed(max(due, now))
         except QuicConnectionError as error:
             self._fail(f"QUIC failed: {error.reason_phrase}")
         self.work()

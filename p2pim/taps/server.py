@@ -39,6 +39,12 @@ class Options(usage.Options):
     optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
 
 
+def allow_many_connections() -> None:
+    """Let the process have as many files open as the system lets it: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 class IntegratedP2p(P2pService):
     """The P2P server beside the server."""
 
@@ -52,12 +58,6 @@ class IntegratedP2p(P2pService):
         :raises OSError: another address or companion port cannot be had.
         """
         self.reload(p2p_settings(self._interface, self.port, section))
-
-
-def allow_many_connections() -> None:
-    """Let the process have as many files open as the system lets it: each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class SignallingServerService(ServerService):

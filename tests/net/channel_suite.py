@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -79,7 +80,12 @@ class Pair:
 def failure_of(waiting: Deferred[None]) -> list[BaseException]:
     """Collects what ``waiting`` fails with."""
     failures: list[BaseException] = []
-    waiting.addErrback(lambda failure: failures.append(failure.value))
+
+    def note(failure: Failure) -> None:
+        assert failure.value is not None
+        failures.append(failure.value)
+
+    waiting.addErrback(note)
     return failures
 
 
@@ -144,7 +150,7 @@ class ChannelBehaviour(_Case):
         self.until(pair, lambda: bool(pair.other_user.ends))
         self.assertEqual(pair.other_user.ends, [(1, DIGEST, 0)])
 
-    def assertNoResult_or_success(self, waiting: Deferred[None]) -> None:  # noqa: N802
+    def assertNoResult_or_success(self, waiting: Deferred[None]) -> None:
         """It must not fail."""
         waiting.addErrback(lambda failure: self.fail(failure.getTraceback()))
 

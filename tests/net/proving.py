@@ -45,7 +45,8 @@ class ProvingOwner:
         if not isinstance(signal, Prove) or not is_proof(
             signal.mac, self.key, self.role(link, False), self.exported(link)
         ):
-            raise ChannelProofFailed
+            link.drop(ChannelProofFailed.default)
+            return
         link.trust()
         if self.offerer:
             link.send(Nominate())
