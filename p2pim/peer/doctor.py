@@ -103,8 +103,11 @@ async def diagnose(reactor: Any, rng: Random, around: Circumstances, server: P2p
     if source_towards(main) is None:
         return examine(replace(around, p2p_problem="this machine has no way to it, not even a route"))
     reaches = _reaches_by_ipv6(reactor, rng, around, endpoints)
-    found = await NatTestRun(reactor, rng, main).start()
-    around = replace(around, found=found, ipv6_reaches=await reaches)
+    try:
+        found = await NatTestRun(reactor, rng, main).start()
+        around = replace(around, found=found, ipv6_reaches=await reaches)
+    finally:
+        reaches.cancel()
     if not found.answered and await nobody_listens(reactor, main, rng):
         problem = f"no program answers there; the machine of {server} is on, its P2P server is not, or has another port"
         around = replace(around, found=None, p2p_problem=problem)
@@ -119,4 +122,4 @@ def _reaches_by_ipv6(
     if server is None or global_ipv6(around.addresses) is None:
         return succeed(None)
     run = NatTestRun(reactor, rng, server, reach_only=True)
-    return run.start().addCallback(lambda found: bool(found.answered))
+    return run.start().addCallbacks(lambda found: bool(found.answered), lambda failure: None)

@@ -163,8 +163,8 @@ class ServerService(Service):
         self.settings = settings
         self.house.use(settings)
         self.beside.use(self._ports[0].getHost().port, settings.p2p)
-        _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
         self._write_ready()
+        _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
 
     # --- down
 

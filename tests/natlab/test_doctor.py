@@ -16,7 +16,7 @@ from tests.natlab.laboratory import OUTSIDE, SERVER, Laboratory, missing, proces
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-TWISTD = Path(sys.executable).with_name("twistd")
+TWISTD = str(Path(sys.executable).with_name("twistd"))
 P2P_SERVER = f"{SERVER[0]}:4531"
 WAIT = 30.0
 
@@ -31,7 +31,7 @@ WORDS = {
     "symmetric": (APD, APD),
     "udp-blocked": ("blocked", "blocked"),
 }
-WORKS = {
+WORKS: dict[str, dict[str, bool | str]] = {
     "public": {"tcp-direct": True, "udp": True},
     "public-fw": {"tcp-direct": "unknown", "udp": True},
     "symmetric": {"tcp-direct": "unknown", "udp": "unknown", "tcp-lan": True},

@@ -59,7 +59,7 @@ def _show(output: Output, report: Mapping[str, Any]) -> None:
     width = min(terminal_width(output.stdout) or _WIDTH, _WIDTH)
     for label, text in _findings(report):
         _line(output, label, text, _LABEL, width)
-    output.note("")
+    output.note(f"\n{'RUNG':<11} {'WORKS':<7} WHY")
     for rung in report["rungs"]:
         works = {True: "yes", False: "no"}.get(rung["works"], "depends")
         _line(output, f"{rung['rung']:<11} {works:<7}", rung["why"], 20, width)
