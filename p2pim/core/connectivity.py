@@ -11,7 +11,7 @@ peer-reflexive candidate (RFC 8445, section 7.3.1.3), checked at once (a trigger
 first checks died in front of whose NAT.
 
 What is not here: nomination by USE-CANDIDATE. The controlling side opens QUIC on the pair it prefers, which says the
-same with one round trip less (docs/decisions/0007-quic-nominates.md).
+same with one round trip less (docs/decisions/0005-quic-nominates.md).
 
 Bounds: `limits.PAIRS` endpoints, `limits.CHECKS_PER_PAIR` datagrams of about 100 bytes to one that never answers.
 """
