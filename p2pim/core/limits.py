@@ -67,6 +67,10 @@ SIGN_IN_DELAY: Final = 1.0
 SIGN_IN_DELAY_MAX: Final = 900.0
 SIGN_IN_TABLE: Final = 10_000
 """Addresses and accounts whose failures are remembered; the oldest are forgotten first."""
+PASSWORD_SHORTEST: Final = 6
+"""Characters of a new password; guessing is slowed down from the sixth try on."""
+PASSWORD_LONGEST: Final = 256
+"""More would only cost the hashing time."""
 PASSWORD_QUEUE: Final = 256
 """Sign-ins waiting for the password threads; further ones are told to come back."""
 TOKEN_LIFETIME: Final = 90 * 86_400.0
@@ -115,6 +119,8 @@ OFFERS_PER_MINUTE: Final = 30.0
 """Offers of one user that are looked at: each may make this peer dial `DIALS_PER_NEGOTIATION` addresses."""
 CHANNEL_PING: Final = 10.0
 """A ping over a channel that somebody waits for is given up after this."""
+FIRST_PING: Final = 0.2
+"""Who asks for a direct channel waits so long for its round-trip time before they are told without."""
 CHANNEL_PINGS: Final = 64
 """Pings of one channel that wait for an answer."""
 CHANNEL_CLOSING: Final = 2.0
@@ -200,6 +206,8 @@ MANIFEST_PATH: Final = 3_072
 CHECKPOINT_INTERVAL: Final = 0.5
 """Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to
 fetch."""
+CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
+"""The same, counted in bytes, for a fast way: half a second of it may be 400 MB."""
 CHECKPOINTS_KEPT: Final = 8
 """Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
 PROGRESS_INTERVAL: Final = 0.25
