@@ -324,7 +324,9 @@ STUN_SOCKET_BUFFER: Final = 4 * MIB
 STUN_RETRY: Final = 0.25
 """Before a question to the P2P server is asked again; doubles each time (RFC 8489 begins with 0.5 s; ours is near)."""
 STUN_TRIES: Final = 6
-"""Questions without an answer (about 16 s in all), after which UDP counts as blocked for `DIRECT_RETRY`."""
+"""Questions without an answer (about 16 s in all), after which nothing is asked for `DIRECT_RETRY`."""
+STUN_TRIES_HOPED: Final = 3
+"""Questions without an answer (1.75 s in all), after which UDP counts as blocked until one is answered after all."""
 NAT_TEST_TRIES: Final = 4
 """Questions per NAT test; silence after the last (3.75 s in all) is taken for an answer that was filtered."""
 STUN_ANSWER: Final = 512
