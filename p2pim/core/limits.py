@@ -101,6 +101,10 @@ NEGOTIATION_TIME: Final = 10.0
 """After this a negotiation without a channel has failed."""
 DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
+DIRECT_RETRY_FIRST: Final = 2.0
+"""After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
+BULK_PATIENCE: Final = 1.5
+"""What a transfer waits for a direct channel that is being made before it begins over a relay; it moves later."""
 LAN_CONNECTS: Final = 64
 """Channels that ``--connect lan`` opens by itself."""
 LAN_CONNECTS_AT_ONCE: Final = 8
