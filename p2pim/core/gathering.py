@@ -57,6 +57,8 @@ class Gatherer:
     def __init__(self, server: Endpoint, *, rng: Random, now: float, local: frozenset[Endpoint] = frozenset()) -> None:
         self.found = Gathered(None, UNKNOWN)
         self.rtt: float | None = None
+        self.late = False
+        """Whether an answer has kept us waiting for so long that nobody should wait for more to become known."""
         self._local = local
         self._random = rng
         self._probes = {server: _Probe(server, now)}
@@ -93,6 +95,7 @@ class Gatherer:
 
     def refresh(self, now: float) -> None:
         """The network may have changed: ask again now."""
+        self.late = False
         for probe in self._probes.values():
             probe.tries, probe.due = 0, now
             probe.pending.clear()
@@ -112,11 +115,22 @@ class Gatherer:
         if probe.tries >= limits.STUN_TRIES:
             self._silent(probe, now)
             return
+        if probe.tries == limits.STUN_TRIES_HOPED and probe.mapped is None:
+            self._doubt(probe)
         transaction = self._random.randbytes(12)
         probe.pending[transaction] = now
         self._outgoing.append((pack_question(transaction), probe.target))
         probe.due = now + limits.STUN_RETRY * 2**probe.tries
         probe.tries += 1
+
+    def _doubt(self, probe: _Probe) -> None:
+        """Nothing has come yet. A negotiation that begins now should not wait for it, and can say why it found no path;
+        an answer to a later try changes that."""
+        self.late = True
+        if probe is self._first:
+            self._tell(Gathered(None, BLOCKED))
+        else:
+            self._changed.append(self.found)
 
     def _silent(self, probe: _Probe, now: float) -> None:
         """No answer to any try: UDP does not get through at present."""

@@ -107,6 +107,10 @@ DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
 NETWORK_WATCH: Final = 5.0
 """Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
+DIRECT_RETRY_FIRST: Final = 2.0
+"""After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
+BULK_PATIENCE: Final = 1.5
+"""What a transfer waits for a direct channel that is being made before it begins over a relay; it moves later."""
 LAN_CONNECTS: Final = 64
 """Channels that ``--connect lan`` opens by itself."""
 LAN_CONNECTS_AT_ONCE: Final = 8
@@ -334,7 +338,9 @@ STUN_SOCKET_BUFFER: Final = 4 * MIB
 STUN_RETRY: Final = 0.25
 """Before a question to the P2P server is asked again; doubles each time (RFC 8489 begins with 0.5 s; ours is near)."""
 STUN_TRIES: Final = 6
-"""Questions without an answer (about 16 s in all), after which UDP counts as blocked for `DIRECT_RETRY`."""
+"""Questions without an answer (about 16 s in all), after which nothing is asked for `DIRECT_RETRY`."""
+STUN_TRIES_HOPED: Final = 3
+"""Questions without an answer (1.75 s in all), after which UDP counts as blocked until one is answered after all."""
 NAT_TEST_TRIES: Final = 4
 """Questions per NAT test; silence after the last (3.75 s in all) is taken for an answer that was filtered."""
 STUN_ANSWER: Final = 512

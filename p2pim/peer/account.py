@@ -89,11 +89,13 @@ class Account:
             lan=settings.connect == "lan",
             rng=rng,
             wall=wall,
+            trusted=self._channel_trusted,
         )
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = Routes(
-            self.people, self.session, self.channels, self.look_up, str(server), connects=settings.connect != "never"
-        )
+            self.people, self.session, self.channels, self.look_up, str(server), reactor,
+            connects=settings.connect != "never",
+        )  # fmt: skip
         self.outbox = Outbox(reactor, wall, self.store, self.routes, emit, journal.write, random_bytes, self._gone)
         self.inbox = Inbox(reactor, wall, self.store, self.routes.send, emit, journal.write)
         self.transfers = Transfers(
@@ -243,6 +245,14 @@ class Account:
         self.transfers.route_lost(channel)
         if self.outbox.direct_only(channel.user) and not self._stopped:
             self.watch(self._find_direct_again(channel.user), "a message that goes directly or not at all")
+
+    def _channel_trusted(self, channel: IChannel, good: bool) -> None:
+        """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
+        self.outbox.refresh(channel.user)
+        if good:
+            self.transfers.route_appeared(channel.user, channel.device)
+        else:
+            self.transfers.route_doubted(channel)
 
     def signal_received(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         """A signal from a device, by ``channel`` or through the server."""

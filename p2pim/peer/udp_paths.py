@@ -164,7 +164,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == UNKNOWN for gatherer in self._gatherers.values())
+        return any(gatherer.found.mapping == UNKNOWN and not gatherer.late for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:
