@@ -33,7 +33,7 @@ from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
 from p2pim.peer.negotiator import Place
 from p2pim.peer.switchboard import SplicingSession, Switchboard
-from p2pim.peer.udp_paths import UdpPaths
+from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
 from p2pim.peer.upkeep import Upkeep
 from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
 from p2pim.wire.signals import AnySignal, Signal, encode_signal
@@ -61,6 +61,7 @@ class ChannelTable:
     :param lan: connect to everyone in my network after each sign-in.
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
+    :param ground: where UDP sockets come from.
     """
 
     _log = Logger()
@@ -79,6 +80,7 @@ class ChannelTable:
         mode: str = "auto",
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
         self.listening = ""
@@ -97,6 +99,7 @@ class ChannelTable:
             wall=wall,
             journal=journal,
             changed=lambda: self._switchboard.candidates_changed(),
+            ground=ground,
         )
         """The UDP half; closed while there is no P2P server."""
         self._p2p_servers: Sequence[Endpoint] = ()

@@ -15,6 +15,7 @@ from tests.network import Dependence, Endpoint, Host, Internet, Link
 KEY, NAME = b"k" * 32, "negotiation"
 E, A, P = Dependence.ENDPOINT, Dependence.ADDRESS, Dependence.PORT
 NATS = {"full-cone": (E, E), "addr-restricted": (E, A), "port-restricted": (E, P), "symmetric": (P, P)}
+LINK = Link(0.02)
 KINDS = ["public", "firewalled", *NATS, "double", "blocked"]
 
 
@@ -82,7 +83,7 @@ def place(world: Internet, kind: str, number: int, link: Link) -> Host:
     return world.nat(outside, link, mapping=mapping, filtering=filtering).host(f"192.168.{number}.2")
 
 
-def meet(one: str, other: str, seed: int, link: Link = Link(0.02)) -> tuple[Internet, Side, Side]:
+def meet(one: str, other: str, seed: int, link: Link = LINK) -> tuple[Internet, Side, Side]:
     """Two sides that learn their reflexive addresses from a server and then check for ten seconds."""
     world = Internet(Clock(), random.Random(seed))
     server = world.host("198.51.100.10")
@@ -112,7 +113,7 @@ def expected(one: str, other: str) -> bool:
 
 
 class PairTests(SynchronousTestCase):
-    def outcome(self, one: str, other: str, seed: int, link: Link = Link(0.02)) -> tuple[bool, bool, Internet]:
+    def outcome(self, one: str, other: str, seed: int, link: Link = LINK) -> tuple[bool, bool, Internet]:
         world, first, second = meet(one, other, seed, link)
         found = [any(isinstance(e, PairSucceeded) for e in side.events) for side in (first, second)]
         failed = [any(isinstance(e, ChecksFailed) for e in side.events) for side in (first, second)]
@@ -140,7 +141,7 @@ class PairTests(SynchronousTestCase):
     def test_the_checks_of_one_negotiation_are_few(self) -> None:
         """Even where nothing ever answers."""
         for one, other in (("symmetric", "symmetric"), ("blocked", "public"), ("public", "public")):
-            world, first, second = meet(one, other, 3)
+            _, first, second = meet(one, other, 3)
             for side in (first, second):
                 self.assertLessEqual(side.socket.sent, 40, f"{one} x {other}")
 
