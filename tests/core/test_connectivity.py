@@ -10,13 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2pim.core import limits
 from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
 from p2pim.wire.checks import Check, pack_check
-from tests.network import Dependence, Endpoint, Host, Internet, Link
+from tests.nat_kinds import KINDS, can_be_punched, place
+from tests.network import Endpoint, Host, Internet, Link
 
 KEY, NAME = b"k" * 32, "negotiation"
-E, A, P = Dependence.ENDPOINT, Dependence.ADDRESS, Dependence.PORT
-NATS = {"full-cone": (E, E), "addr-restricted": (E, A), "port-restricted": (E, P), "symmetric": (P, P)}
 LINK = Link(0.02)
-KINDS = ["public", "firewalled", *NATS, "double", "blocked"]
 
 
 class Side:
@@ -68,21 +66,6 @@ class Side:
             self.events.append(event)
 
 
-def place(world: Internet, kind: str, number: int, link: Link) -> Host:
-    """A host of the kind named."""
-    outside = f"198.51.100.{20 + number}"
-    if kind == "public":
-        return world.host(outside, link)
-    if kind == "firewalled":
-        return world.firewalled(outside, link)
-    if kind == "blocked":
-        return world.nat(outside, link, udp=False).host(f"192.168.{number}.2")
-    if kind == "double":
-        return world.nat(outside, link).nat(f"100.64.{number}.2").host(f"192.168.{number}.2")
-    mapping, filtering = NATS[kind]
-    return world.nat(outside, link, mapping=mapping, filtering=filtering).host(f"192.168.{number}.2")
-
-
 def meet(one: str, other: str, seed: int, link: Link = LINK) -> tuple[Internet, Side, Side]:
     """Two sides that learn their reflexive addresses from a server and then check for ten seconds."""
     world = Internet(Clock(), random.Random(seed))
@@ -104,14 +87,6 @@ def meet(one: str, other: str, seed: int, link: Link = LINK) -> tuple[Internet, 
     return world, sides[0], sides[1]
 
 
-def expected(one: str, other: str) -> bool:
-    """RFC 5128: who can be connected by punching without port prediction."""
-    if "blocked" in (one, other):
-        return False
-    hard = {"firewalled", "port-restricted", "symmetric", "double"}
-    return not ((one == "symmetric" and other in hard) or (other == "symmetric" and one in hard))
-
-
 class PairTests(SynchronousTestCase):
     def outcome(self, one: str, other: str, seed: int, link: Link = LINK) -> tuple[bool, bool, Internet]:
         world, first, second = meet(one, other, seed, link)
@@ -126,14 +101,14 @@ class PairTests(SynchronousTestCase):
         for one in KINDS:
             for other in KINDS:
                 first, second, _ = self.outcome(one, other, 1)
-                self.assertEqual((first, second), (expected(one, other),) * 2, f"{one} x {other}")
+                self.assertEqual((first, second), (can_be_punched(one, other),) * 2, f"{one} x {other}")
 
     @given(st.sampled_from(KINDS), st.sampled_from(KINDS), st.integers(0, 2**32), st.floats(0, 0.1))
     def test_loss_jitter_and_duplicates_change_nothing(self, one: str, other: str, seed: int, jitter: float) -> None:
         """Five per cent of loss on each link, reordering by jitter, duplicates."""
         link = Link(delay=0.02, jitter=jitter, loss=0.05, duplicate=0.05)
         first, second, _ = self.outcome(one, other, seed, link)
-        if not expected(one, other):
+        if not can_be_punched(one, other):
             self.assertEqual((first, second), (False, False))
         else:
             self.assertTrue(first or second, f"{one} x {other}")
