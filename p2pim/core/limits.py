@@ -101,6 +101,8 @@ NEGOTIATION_TIME: Final = 10.0
 """After this a negotiation without a channel has failed."""
 DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
+NETWORK_WATCH: Final = 5.0
+"""Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
 LAN_CONNECTS: Final = 64
 """Channels that ``--connect lan`` opens by itself."""
 LAN_CONNECTS_AT_ONCE: Final = 8

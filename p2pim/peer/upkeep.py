@@ -94,6 +94,10 @@ class Upkeep:
     def _try_again(self) -> None:
         self._round = None
         self._schedule()
+        self.try_now()
+
+    def try_now(self) -> None:
+        """Try for a direct channel to everyone who is talked to without one."""
         now = self._clock.seconds()
         for user, at in list(self._used.items()):
             if now - at > USED_RECENTLY:
