@@ -233,6 +233,8 @@ class Nat(Node):
         """In: only through a live binding whose filter lets the sender pass."""
         binding = self._by_port.get((packet.transport, packet.target[1]))
         now = self.world.clock.seconds()
+        if packet.transport == "udp" and not self.udp:
+            binding = None
         if binding is None or now - binding.used > self.lifetime or not self._permits(binding, packet.source, now):
             self.world.lost += 1
             return
