@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core import limits
 from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
-from p2pim.wire.checks import Check, pack_check
+from p2pim.wire.checks import Check, CheckResponse, pack_check, pack_response, read_check
 from tests.nat_kinds import KINDS, can_be_punched, place
 from tests.network import Endpoint, Host, Internet, Link
 
@@ -148,6 +148,61 @@ class HostileTests(SynchronousTestCase):
         for port in range(1, 1001):
             checks.receive(data, ("1.2.3.4", port), 0.0)
         self.assertLessEqual(len(checks.pairs), limits.PAIRS + limits.PEER_REFLEXIVE)
+        self.assertLessEqual(len(checks.to_send()), 2 * (limits.PAIRS + limits.PEER_REFLEXIVE))
+
+    def test_whoever_has_the_key_cannot_aim_it_at_somebody_else(self) -> None:
+        """A hostile peer that asks in a victim's name, for as long as it likes."""
+        checks = self.make(controlling=False)
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        now, sent = 0.0, 0
+        for number in range(2000):
+            data = pack_check(Check(number.to_bytes(12), NAME, 1, True, 1), KEY)
+            checks.receive(data, ("203.0.113.9", 53), now)
+            now += 0.005
+            timer = checks.timer()
+            if timer is not None and timer <= now:
+                checks.handle_timer(now)
+            sent += len(checks.to_send())
+        self.assertLessEqual(sent, 2 * limits.CHECKS_PER_PAIR + limits.CHECKS_TRIGGERED)
+
+    def test_who_was_late_finds_somebody_who_still_asks(self) -> None:
+        """All my checks died in front of the other side's NAT: its first one brings forth another."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        while len(checks.pairs["203.0.113.9", 53].pending) < limits.CHECKS_PER_PAIR:
+            checks.handle_timer(checks.timer() or 0.0)
+        now = (checks.timer() or 0.0) + 1.0
+        checks.handle_timer(now)
+        checks.to_send()
+        checks.receive(pack_check(Check(b"t" * 12, NAME, 1, False, 1), KEY), ("203.0.113.9", 53), now)
+        response, check = checks.to_send()
+        self.assertIsInstance(read_check(response[0], KEY), CheckResponse)
+        self.assertIsInstance(read_check(check[0], KEY), Check)
+
+    def test_my_own_checks_sent_back_to_me_are_nobodys(self) -> None:
+        """Who stands on the path can reflect them without any key: no answer, no change of roles, no path."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        checks.handle_timer(0.0)
+        [(mine, target)] = checks.to_send()
+        self.assertFalse(checks.receive(mine, target, 0.1))
+        self.assertFalse(checks.receive(mine, ("1.2.3.4", 5), 0.1))
+        self.assertEqual((checks.to_send(), checks.controlling, len(checks.pairs)), ([], True, 1))
+        self.assertFalse(checks.proved(target))
+
+    def test_a_response_counts_once_from_whom_was_asked_alone(self) -> None:
+        """Replayed, or sent from another address, it proves nothing."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        checks.handle_timer(0.0)
+        [(mine, target)] = checks.to_send()
+        answer = pack_response(read_check(mine, KEY).transaction, ("5.6.7.8", 9), KEY)
+        self.assertFalse(checks.receive(answer, ("1.2.3.4", 5), 0.1))
+        self.assertIsNone(checks.next_event())
+        self.assertTrue(checks.receive(answer, target, 0.1))
+        self.assertEqual(checks.next_event(), PairSucceeded(target, "host", 0.1))
+        self.assertFalse(checks.receive(answer, target, 0.2))
+        self.assertIsNone(checks.next_event())
 
     def test_an_address_that_never_answers_gets_a_handful_of_datagrams(self) -> None:
         """Whoever named it: a victim is not flooded."""
