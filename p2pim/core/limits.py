@@ -259,7 +259,10 @@ CHECK_RETRY: Final = 0.1
 dies in front of the other NAT, and small, because checks are."""
 CHECK_RETRY_MAX: Final = 1.0
 CHECKS_PER_PAIR: Final = 8
-"""Datagrams of about 100 bytes that go to an endpoint that never answers, whoever named it."""
+"""Checks of about 100 bytes that go to an endpoint that never answers, whoever named it; and as many responses, when
+checks come from there."""
+CHECKS_TRIGGERED: Final = 4
+"""Checks beyond `CHECKS_PER_PAIR` that those may trigger: whoever was late must still find somebody who asks."""
 CHECKS_LINGER: Final = 5.0
 """For so long after a negotiation the other side's checks are still answered."""
 CHECKS_TIME: Final = 8.0

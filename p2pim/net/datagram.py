@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from struct import Struct
 from struct import error as struct_error
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
@@ -43,6 +43,25 @@ _GRO_SIZE = Struct("=i")
 _ANCILLARY: Final = 64
 _OFFLOAD_REFUSED: Final = {errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
 _FULL: Final = {errno.EAGAIN, errno.EWOULDBLOCK}
+
+
+class DatagramSocket(Protocol):
+    """What `UdpSocket` is to those who use it; the hooks are explained there."""
+
+    address: Address
+    on_stun: Callable[[bytes, Address], None] | None
+    on_quic: Callable[[Batch, Address], None] | None
+    on_read: Callable[[], None] | None
+    on_room: Callable[[], None] | None
+
+    @property
+    def full(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def send(self, datagrams: Sequence[bytes], address: Address) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def bind_udp(host: str, port: int = 0, *, offload: bool = True) -> socket.socket:

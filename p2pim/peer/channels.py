@@ -35,7 +35,7 @@ from p2pim.peer.interfaces import IChannel, IChannelUser
 from p2pim.peer.negotiator import Place
 from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
-from p2pim.peer.udp_paths import UdpPaths
+from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
 from p2pim.peer.upkeep import Upkeep
 from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
 from p2pim.wire.signals import AnySignal, Signal, encode_signal
@@ -64,6 +64,7 @@ class ChannelTable:
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
     :param trusted: told when a channel has gone silent, so that other ways are better, and when it is good again.
+    :param ground: where UDP sockets come from.
     """
 
     _log = Logger()
@@ -83,6 +84,7 @@ class ChannelTable:
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
         trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
+        ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
         self.listening = ""
@@ -101,6 +103,7 @@ class ChannelTable:
             wall=wall,
             journal=journal,
             changed=lambda: self._switchboard.candidates_changed(),
+            ground=ground,
         )
         """The UDP half; closed while there is no P2P server."""
         self._p2p_servers: Sequence[Endpoint] = ()

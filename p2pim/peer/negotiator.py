@@ -39,7 +39,8 @@ from p2pim.core.proof import DIALLED, DIALLER, channel_key, check_key, is_proof,
 from p2pim.errors import P2pimError, UnexpectedMessage
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
-from p2pim.peer.udp_paths import CheckRun, UdpPaths
+from p2pim.peer.check_run import CheckRun
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals
 from p2pim.wire.signals import Answer, AnySignal, Candidate, Decline, MoreCandidates, Offer, Prove, Signal
 

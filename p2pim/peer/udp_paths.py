@@ -8,23 +8,23 @@ exists only while there is a P2P server to use; without one no datagram is ever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from p2pim.core import limits
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
 from p2pim.core.gathering import UNKNOWN, Gatherer
-from p2pim.core.interfaces import worth_telling
-from p2pim.net.datagram import UdpSocket, bind_udp
+from p2pim.core.interfaces import Interface, worth_telling
+from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
 from p2pim.net.peer_tls import PeerIdentity
 from p2pim.net.quic import LinkOwner, QuicChannel
 from p2pim.net.quic_factory import UdpChannelFactory
+from p2pim.peer.check_run import CheckRun
 from p2pim.wire.checks import check_username
 from p2pim.wire.signals import Candidate
 
@@ -38,12 +38,32 @@ def _family(endpoint: Endpoint) -> int:
     return 6 if ":" in endpoint[0] else 4
 
 
+def open_socket(reactor: Any, host: str) -> DatagramSocket:
+    """A socket of the kernel's, at ``host``.
+
+    :raises OSError: there is none to be had.
+    """
+    return UdpSocket(reactor, bind_udp(host))
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What UDP stands on: how a socket is opened at a host, and the addresses of this machine's interfaces."""
+
+    open_socket: Callable[[Any, str], DatagramSocket] = open_socket
+    interfaces: Callable[[], Iterable[Interface]] = interfaces
+
+
+KERNEL: Final = Ground()
+
+
 class UdpPaths:
     """See the module.
 
     :param reactor: clock and descriptors.
     :param identity: the peer's certificate, the same as for its TCP channels.
     :param changed: called when a candidate was found or lost, while negotiations may want to tell of it.
+    :param ground: where the sockets come from.
     """
 
     _log = Logger()
@@ -57,15 +77,17 @@ class UdpPaths:
         wall: Callable[[], float],
         journal: Callable[[str, str, str], None],
         changed: Callable[[], None],
+        ground: Ground = KERNEL,
     ) -> None:
         self._reactor = reactor
+        self._ground = ground
         self._rng = rng
         self._journal = journal
         self._changed = changed
         self._identity = identity
         self._wall = wall
         self._quic: UdpChannelFactory | None = None
-        self._sockets: dict[int, UdpSocket] = {}
+        self._sockets: dict[int, DatagramSocket] = {}
         self._gatherers: dict[int, Gatherer] = {}
         self._runs: dict[str, CheckRun] = {}
         self._servers: tuple[Endpoint, ...] = ()
@@ -91,7 +113,7 @@ class UdpPaths:
         if self._quic is None:
             self._quic = UdpChannelFactory(self._reactor, self._identity.pem, callers, self._rng, self._wall)
         first = {_family(server): server for server in reversed(servers)}
-        self._hosts = worth_telling(interfaces(), local_host)
+        self._hosts = worth_telling(self._ground.interfaces(), local_host)
         for family, server in first.items():
             if self._open(family):
                 self._ask(family, server)
@@ -104,7 +126,7 @@ class UdpPaths:
         if family in self._sockets:
             return True
         try:
-            socket = UdpSocket(self._reactor, bind_udp(ANY[family]))
+            socket = self._ground.open_socket(self._reactor, ANY[family])
         except OSError as error:
             self._journal("udp", "", f"no UDP socket for IPv{family}: {error.strerror or error}")
             return False
@@ -245,116 +267,3 @@ class UdpPaths:
         self._timer = None if at is None else self._reactor.callLater(max(at - now, 0.001), self._turn)
         if changed:
             self._changed()
-
-
-class CheckRun:
-    """The checks of one negotiation, over a peer's sockets.
-
-    It answers the other side's checks from the beginning, sends its own once it is given remotes, and lingers a while
-    after it was stopped, since the other side may still be asking.
-
-    :param found: called with each path that proved itself, and its round-trip time in seconds.
-    :param failed: called once, with the reason, when none can.
-    """
-
-    def __init__(
-        self,
-        paths: UdpPaths,
-        clock: Any,
-        *,
-        username: str,
-        key: bytes,
-        controlling: bool,
-        tie_breaker: int,
-        rng: Random,
-        found: Callable[[Candidate, float], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        self.username = username
-        self._paths = paths
-        self._clock = clock
-        self._controlling = controlling
-        self._found = found
-        self._failed = failed
-        self._checks = CheckList(
-            username=username,
-            key=key,
-            controlling=controlling,
-            tie_breaker=tie_breaker,
-            rng=rng,
-            now=clock.seconds(),
-        )
-        self._timer: IDelayedCall | None = None
-        self._stopped = False
-        paths.check(self)
-
-    def add(self, candidates: Iterable[Candidate], *, complete: bool) -> None:
-        """Remotes to check; ``complete``: there will be no more."""
-        now = self._clock.seconds()
-        self._checks.add_remote((((each.host, each.port), each.kind, each.priority) for each in candidates), now)
-        if complete:
-            self._checks.no_more_remotes()
-        for pair in self._checks.pairs.values():
-            if pair.rtt is not None:
-                self._tell(PairSucceeded(pair.remote, pair.kind, pair.rtt))
-        self._turn()
-
-    def received(self, data: bytes, source: Endpoint) -> bool:
-        """A datagram that may be ours; whether it was."""
-        ours = self._checks.receive(data, source, self._clock.seconds())
-        if ours and not self._stopped and not self._controlling and self._checks.proved(source):
-            self._paths.expect(source)
-        self._pump()
-        self._set_timer()
-        return ours
-
-    def stop(self) -> None:
-        """Send no more checks of our own, and after a while answer none either."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._checks.stop()
-        self._cancel()
-        self._paths.unexpect(self._checks.pairs)
-        self._timer = self._clock.callLater(limits.CHECKS_LINGER, self._paths.checked, self)
-
-    def end(self) -> None:
-        """Answer nothing any more, at once."""
-        self._stopped = True
-        self._cancel()
-        self._paths.checked(self)
-
-    # --- inside
-
-    def _turn(self) -> None:
-        self._timer = None
-        self._checks.handle_timer(self._clock.seconds())
-        self._pump()
-        self._set_timer()
-
-    def _pump(self) -> None:
-        for data, target in self._checks.to_send():
-            self._paths.send(data, target)
-        while (event := self._checks.next_event()) is not None:
-            if self._stopped:
-                continue
-            if isinstance(event, ChecksFailed):
-                self._failed(event.reason)
-            else:
-                self._tell(event)
-
-    def _tell(self, event: PairSucceeded) -> None:
-        self._found(Candidate(event.kind, UDP, *event.remote), event.rtt)
-
-    def _set_timer(self) -> None:
-        if self._stopped:
-            return
-        self._cancel()
-        at = self._checks.timer()
-        if at is not None:
-            self._timer = self._clock.callLater(max(at - self._clock.seconds(), 0.001), self._turn)
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
