@@ -28,7 +28,10 @@ INDEPENDENT: Final = "endpoint-independent"
 DEPENDENT: Final = "address-and-port-dependent"
 UNTRANSLATED: Final = "none"
 BLOCKED: Final = "blocked"
+ASKING: Final = "asking"
+"""No answer has come yet."""
 UNKNOWN: Final = "unknown"
+"""An answer has come, and perhaps there is nobody to ask for the second one that is needed to tell."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Gatherer:
     """
 
     def __init__(self, server: Endpoint, *, rng: Random, now: float, local: frozenset[Endpoint] = frozenset()) -> None:
-        self.found = Gathered(None, UNKNOWN)
+        self.found = Gathered(None, ASKING)
         self.rtt: float | None = None
         self._local = local
         self._random = rng

@@ -75,7 +75,9 @@ class CheckRun:
         sockets.check(self)
 
     def add(self, candidates: Iterable[Candidate], *, complete: bool) -> None:
-        """Remotes to check; ``complete``: there will be no more."""
+        """Remotes to check; ``complete``: there will be no more. Paths that are known are told again."""
+        if self._stopped:
+            return
         now = self._clock.seconds()
         self._checks.add_remote((((each.host, each.port), each.kind, each.priority) for each in candidates), now)
         if complete:
@@ -83,6 +85,7 @@ class CheckRun:
         for pair in self._checks.pairs.values():
             if pair.rtt is not None:
                 self._tell(PairSucceeded(pair.remote, pair.kind, pair.rtt))
+        self._cancel()
         self._turn()
 
     def received(self, data: bytes, source: Endpoint) -> bool:

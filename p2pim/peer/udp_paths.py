@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.gathering import UNKNOWN, Gatherer
+from p2pim.core.gathering import ASKING, Gatherer
 from p2pim.core.interfaces import Interface, worth_telling
 from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
@@ -186,7 +186,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == UNKNOWN for gatherer in self._gatherers.values())
+        return any(gatherer.found.mapping == ASKING for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:
