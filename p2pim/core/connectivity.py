@@ -124,7 +124,7 @@ class CheckList:
     def receive(self, data: bytes, source: Endpoint, now: float) -> bool:
         """A datagram from ``source``; whether it was a valid check or response of this negotiation."""
         try:
-            message = read_check(data, self.key, self._awaits(source))
+            message = read_check(data, self.key, self._pending(source))
         except WireError:
             self.strangers += 1
             return False
@@ -136,8 +136,8 @@ class CheckList:
         self._asked(message, source, now)
         return True
 
-    def _awaits(self, source: Endpoint) -> Container[bytes]:
-        """The transactions of which ``source`` has been asked."""
+    def _pending(self, source: Endpoint) -> Container[bytes]:
+        """The transactions of the checks that ``source`` has not answered."""
         pair = self.pairs.get(source)
         return pair.pending if pair is not None else ()
 
@@ -189,6 +189,11 @@ class CheckList:
         """Whether our peer has shown, by a valid check or response, that it is at ``remote``."""
         pair = self.pairs.get(remote)
         return pair is not None and (pair.heard or pair.state is PairState.SUCCEEDED)
+
+    def awaits(self, source: Endpoint) -> bool:
+        """Whether ``source`` has been sent a check that it has not answered."""
+        pair = self.pairs.get(source)
+        return pair is not None and bool(pair.pending)
 
     # --- inside
 

@@ -11,6 +11,7 @@ since the server never sends more than it received.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from math import inf
@@ -28,7 +29,10 @@ INDEPENDENT: Final = "endpoint-independent"
 DEPENDENT: Final = "address-and-port-dependent"
 UNTRANSLATED: Final = "none"
 BLOCKED: Final = "blocked"
+ASKING: Final = "asking"
+"""No answer has come yet."""
 UNKNOWN: Final = "unknown"
+"""An answer has come, and perhaps there is nobody to ask for the second one that is needed to tell."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,21 @@ class Gatherer:
     """
 
     def __init__(self, server: Endpoint, *, rng: Random, now: float, local: frozenset[Endpoint] = frozenset()) -> None:
-        self.found = Gathered(None, UNKNOWN)
+        self.found = Gathered(None, ASKING)
         self.rtt: float | None = None
         self.late = False
         """Whether an answer has kept us waiting for so long that nobody should wait for more to become known."""
-        self._local = local
+        self.server, self.local = server, local
         self._random = rng
         self._probes = {server: _Probe(server, now)}
         self._first = self._probes[server]
         self._outgoing: list[tuple[bytes, Endpoint]] = []
         self._changed: list[Gathered] = []
+
+    @property
+    def asked(self) -> Collection[Endpoint]:
+        """The server's addresses that are asked."""
+        return self._probes.keys()
 
     def receive(self, data: bytes, source: Endpoint, now: float) -> bool:
         """A datagram from ``source``; whether it answered a question of this gatherer."""
@@ -173,7 +182,7 @@ class Gatherer:
         first = self._first.mapped
         if first is None:
             return UNKNOWN
-        if first in self._local:
+        if first in self.local:
             return UNTRANSLATED
         others = [probe.mapped for probe in self._probes.values() if probe is not self._first and probe.mapped]
         if not others:

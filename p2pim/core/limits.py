@@ -265,6 +265,8 @@ CHECKS_TRIGGERED: Final = 4
 """Checks beyond `CHECKS_PER_PAIR` that those may trigger: whoever was late must still find somebody who asks."""
 CHECKS_LINGER: Final = 5.0
 """For so long after a negotiation the other side's checks are still answered."""
+CHECK_RUNS: Final = 256
+"""Negotiations whose checks are answered; of those that are over, the oldest are forgotten first."""
 CHECKS_TIME: Final = 8.0
 """After this the rung has failed; the relay has been carrying the conversation all along."""
 # --- the server's own tables and turns
@@ -354,6 +356,8 @@ REFLEXIVE_REFRESH: Final = 15.0
 
 UDP_READS: Final = 16
 """Reads of the socket in one wake-up (each up to 64 KiB with receive offload); then others get their turn."""
+SOCKET_RETRY: Final = 1.0
+"""After this a UDP socket that broke is opened anew."""
 UDP_SOCKET_BUFFER: Final = 4 * MIB
 """The kernel's buffers: its default of 208 KiB costs a third of the speed and loses packets."""
 UDP_SEND_QUEUE: Final = 1 * MIB

@@ -53,6 +53,7 @@ class DatagramSocket(Protocol):
     on_quic: Callable[[Batch, Address], None] | None
     on_read: Callable[[], None] | None
     on_room: Callable[[], None] | None
+    on_lost: Callable[[], None] | None
 
     @property
     def full(self) -> bool: ...
@@ -126,7 +127,8 @@ class UdpSocket:
     """A bound socket in a reactor, telling apart what comes in.
 
     Set the hooks before `start`: `on_stun` and `on_own` get single datagrams, `on_quic` batches, `on_read` is called
-    once after each wake-up (the time to answer), `on_room` when a full socket has room again.
+    once after each wake-up (the time to answer), `on_room` when a full socket has room again, `on_lost` when the socket
+    has broken and is closed.
     """
 
     _log = Logger()
@@ -142,6 +144,7 @@ class UdpSocket:
         self.on_quic: Callable[[Batch, Address], None] | None = None
         self.on_read: Callable[[], None] | None = None
         self.on_room: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
         self._queue: deque[tuple[Sequence[bytes], Address]] = deque()
         self._queued = 0
         self.received = self.sent = self.dropped = 0
@@ -178,7 +181,10 @@ class UdpSocket:
         return "UdpSocket"
 
     def connectionLost(self, reason: Failure) -> None:
+        """The reactor has found the socket broken."""
         self.close()
+        if self.on_lost is not None:
+            self._guarded(self.on_lost)
 
     def doRead(self) -> None:
         """Read what is there, but not for ever."""

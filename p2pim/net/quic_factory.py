@@ -85,6 +85,14 @@ class UdpChannelFactory:
         socket.on_read = self.read_ended
         socket.on_room = partial(self.room, socket)
 
+    def detach(self, socket: DatagramSender, reason: str) -> None:
+        """``socket`` is gone, and with it every channel over it."""
+        for link in list(self._channels):
+            if link.socket is socket:
+                link.abandon(reason)
+        for path in [path for path in self._expected if path[0] is socket]:
+            del self._expected[path]
+
     # --- making channels
 
     def dial(

@@ -75,7 +75,9 @@ class CheckRun:
         sockets.check(self)
 
     def add(self, candidates: Iterable[Candidate], *, complete: bool) -> None:
-        """Remotes to check; ``complete``: there will be no more."""
+        """Remotes to check; ``complete``: there will be no more. Paths that are known are told again."""
+        if self._stopped:
+            return
         now = self._clock.seconds()
         self._checks.add_remote((((each.host, each.port), each.kind, each.priority) for each in candidates), now)
         if complete:
@@ -83,16 +85,32 @@ class CheckRun:
         for pair in self._checks.pairs.values():
             if pair.rtt is not None:
                 self._tell(PairSucceeded(pair.remote, pair.kind, pair.rtt))
+        self._cancel()
         self._turn()
 
     def received(self, data: bytes, source: Endpoint) -> bool:
         """A datagram that may be ours; whether it was."""
         ours = self._checks.receive(data, source, self._clock.seconds())
-        if ours and not self._stopped and not self._controlling and self._checks.proved(source):
+        if not ours:
+            return False
+        if self.expects(source):
             self._sockets.expect(source)
         self._pump()
         self._set_timer()
-        return ours
+        return True
+
+    def awaits(self, source: Endpoint) -> bool:
+        """Whether ``source`` has been sent a check that it has not answered."""
+        return self._checks.awaits(source)
+
+    def expects(self, source: Endpoint) -> bool:
+        """Whether the other side is known to be at ``source`` and is to call from there."""
+        return not self._stopped and not self._controlling and self._checks.proved(source)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether it only answers the other side's checks any more."""
+        return self._stopped
 
     def stop(self) -> None:
         """Send no more checks of our own, and after a while answer none either."""
@@ -104,11 +122,13 @@ class CheckRun:
         self._sockets.unexpect(self._checks.pairs)
         self._timer = self._clock.callLater(limits.CHECKS_LINGER, self._sockets.checked, self)
 
-    def end(self) -> None:
-        """Answer nothing any more, at once."""
-        self._stopped = True
+    def end(self, reason: str) -> None:
+        """Answer nothing any more, at once; if it still sends checks, it has failed for this ``reason``."""
+        stopped, self._stopped = self._stopped, True
         self._cancel()
         self._sockets.checked(self)
+        if not stopped:
+            self._failed(reason)
 
     # --- inside
 

@@ -364,7 +364,10 @@ class Negotiator:
         self._links[dial.number] = link
         if dial.rung == UDP_RUNG and dial.candidate is not None:
             remote = (dial.candidate.host, dial.candidate.port)
-            link.channel = self._place.udp.dial(remote, self._their_fingerprint, link)
+            try:
+                link.channel = self._place.udp.dial(remote, self._their_fingerprint, link)
+            except P2pimError as error:
+                self.lost(link, error.message)
             return
         if dial.candidate is None:
             call = self._place.channels.splice(self._server, self._ticket, link, dialler=offerer)

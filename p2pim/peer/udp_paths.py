@@ -15,10 +15,12 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from p2pim.core import limits
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.gathering import UNKNOWN, Gatherer
+from p2pim.core.gathering import ASKING, Gatherer
 from p2pim.core.interfaces import Interface, worth_telling
+from p2pim.errors import NoRoute
 from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
 from p2pim.net.peer_tls import PeerIdentity
@@ -90,7 +92,8 @@ class UdpPaths:
         self._sockets: dict[int, DatagramSocket] = {}
         self._gatherers: dict[int, Gatherer] = {}
         self._runs: dict[str, CheckRun] = {}
-        self._servers: tuple[Endpoint, ...] = ()
+        self._servers: dict[int, Endpoint] = {}
+        self._local_host = ""
         self._hosts: list[str] = []
         self._timer: IDelayedCall | None = None
 
@@ -112,61 +115,87 @@ class UdpPaths:
             return
         if self._quic is None:
             self._quic = UdpChannelFactory(self._reactor, self._identity.pem, callers, self._rng, self._wall)
-        first = {_family(server): server for server in reversed(servers)}
-        self._hosts = worth_telling(self._ground.interfaces(), local_host)
-        for family, server in first.items():
-            if self._open(family):
-                self._ask(family, server)
-        for family in {_family((host, 0)) for host in self._hosts}:
-            self._open(family)
-        self._servers = tuple(first.values())
-        self._turn()
+        self._servers = {_family(server): server for server in reversed(servers)}
+        self._local_host = local_host
+        self._look_around()
 
-    def _open(self, family: int) -> bool:
+    def network_changed(self) -> None:
+        """Interfaces came or went: ask again where we are seen."""
+        if self.open:
+            for gatherer in self._gatherers.values():
+                gatherer.refresh(self._reactor.seconds())
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Take the interfaces as they are now, with a socket for each family, and ask the servers."""
+        hosts = worth_telling(self._ground.interfaces(), self._local_host)
+        moved, self._hosts = hosts != self._hosts, hosts
+        for family in sorted({*self._servers, *(_family((host, 0)) for host in hosts)}):
+            self._open(family)
+        self._gatherers = {
+            family: self._gatherer(family, server)
+            for family, server in self._servers.items()
+            if family in self._sockets
+        }
+        self._turn()
+        if moved:
+            self._changed()
+
+    def _gatherer(self, family: int, server: Endpoint) -> Gatherer:
+        """Who asks ``server``: whoever does so already, unless this machine has other addresses now."""
+        known, local = self._gatherers.get(family), frozenset(self._own(family))
+        if known is not None and (known.server, known.local) == (server, local):
+            return known
+        return Gatherer(server, rng=self._rng, now=self._reactor.seconds(), local=local)
+
+    def _open(self, family: int) -> None:
         if family in self._sockets:
-            return True
+            return
         try:
             socket = self._ground.open_socket(self._reactor, ANY[family])
         except OSError as error:
             self._journal("udp", "", f"no UDP socket for IPv{family}: {error.strerror or error}")
-            return False
+            return
         self._sockets[family] = socket
         self._factory().attach(socket)
         socket.on_stun = lambda data, address: self._stun(family, data, (address[0], address[1]))
+        socket.on_lost = lambda: self._lost(family, socket)
         socket.start()
-        return True
 
-    def _ask(self, family: int, server: Endpoint) -> None:
-        if server not in self._servers or family not in self._gatherers:
-            now = self._reactor.seconds()
-            local = frozenset(self._own(family))
-            self._gatherers[family] = Gatherer(server, rng=self._rng, now=now, local=local)
+    def _lost(self, family: int, socket: DatagramSocket) -> None:
+        """The kernel took the socket from us. Whatever went over it ends; soon there is another."""
+        if self._sockets.get(family) is not socket:
+            return
+        del self._sockets[family]
+        self._gatherers.pop(family, None)
+        self._journal("udp", "", f"the UDP socket for IPv{family} broke; another will be opened")
+        self._factory().detach(socket, "this machine's UDP socket broke")
+        self._cancel()
+        self._timer = self._reactor.callLater(limits.SOCKET_RETRY, self._look_around)
 
     def _own(self, family: int) -> list[Endpoint]:
         port = self._sockets[family].address[1]
         return [(host, port) for host in self._hosts if _family((host, 0)) == family]
 
-    def network_changed(self) -> None:
-        """Interfaces came or went: ask again where we are seen."""
-        for gatherer in self._gatherers.values():
-            gatherer.refresh(self._reactor.seconds())
-        self._turn()
-
     def stop(self) -> None:
         """Close the sockets, and with them every channel over them."""
+        self._cancel()
+        sockets, self._sockets = self._sockets, {}
+        self._gatherers.clear()
+        self._servers = {}
+        self._hosts = []
+        for run in list(self._runs.values()):
+            run.end("UDP was switched off")
+        quic, self._quic = self._quic, None
+        if quic is not None:
+            quic.stop()
+        for socket in sockets.values():
+            socket.close()
+
+    def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        for run in list(self._runs.values()):
-            run.end()
-        if self._quic is not None:
-            self._quic.stop()
-            self._quic = None
-        for socket in self._sockets.values():
-            socket.close()
-        self._sockets.clear()
-        self._gatherers.clear()
-        self._servers = ()
 
     # --- what to tell others
 
@@ -186,7 +215,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == UNKNOWN and not gatherer.late for gatherer in self._gatherers.values())
+        return any(gatherer.found.mapping == ASKING and not gatherer.late for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:
@@ -196,14 +225,20 @@ class UdpPaths:
         return ""
 
     def addresses(self) -> frozenset[Endpoint]:
-        """Addresses that are never to be sent checks: my own and the P2P server's."""
-        own = [each for family in self._sockets for each in self._own(family)]
-        return frozenset([*own, *self._servers])
+        """Addresses that are never to be sent checks: my own, as seen from near and far, and the P2P servers'."""
+        avoided = {each for family in self._sockets for each in self._own(family)}.union(self._servers.values())
+        for gatherer in self._gatherers.values():
+            avoided.update(gatherer.asked)
+            if gatherer.found.reflexive is not None:
+                avoided.add(gatherer.found.reflexive)
+        return frozenset(avoided)
 
     # --- checks
 
     def check(self, run: CheckRun) -> None:
         """Take datagrams for ``run``, and send what it wants to send."""
+        while len(self._runs) >= limits.CHECK_RUNS:
+            next(each for each in self._runs.values() if each.lingers).end("")
         self._runs[run.username] = run
 
     def checked(self, run: CheckRun) -> None:
@@ -218,18 +253,27 @@ class UdpPaths:
             socket.send([data], target)
 
     def dial(self, target: Endpoint, fingerprint: bytes, owner: LinkOwner) -> QuicChannel:
-        """Open QUIC on a path that checks have proved."""
-        return self._factory().dial(self._sockets[_family(target)], target, fingerprint, owner)
+        """Open QUIC on a path that checks have proved.
+
+        :raises NoRoute: its socket is closed by now.
+        """
+        socket = self._sockets.get(_family(target))
+        if socket is None:
+            raise NoRoute("this side's UDP socket is closed")
+        return self._factory().dial(socket, target, fingerprint, owner)
 
     def expect(self, source: Endpoint) -> None:
         """A valid check came from ``source``: QUIC may come from there."""
-        self._factory().expect(self._sockets[_family(source)], source)
+        socket = self._sockets.get(_family(source))
+        if socket is not None:
+            self._factory().expect(socket, source)
 
     def unexpect(self, sources: Iterable[Endpoint]) -> None:
-        """It is not expected any more."""
+        """It is not expected any more, unless for another negotiation."""
         for source in sources:
-            if _family(source) in self._sockets:
-                self._factory().unexpect(self._sockets[_family(source)], source)
+            socket = self._sockets.get(_family(source))
+            if socket is not None and not any(run.expects(source) for run in self._runs.values()):
+                self._factory().unexpect(socket, source)
 
     # --- inside
 
@@ -244,7 +288,10 @@ class UdpPaths:
             self._turn()
             return
         name = check_username(data)
-        runs = list(self._runs.values()) if name is None else [self._runs[name]] if name in self._runs else []
+        if name is not None:
+            runs = [self._runs[name]] if name in self._runs else []
+        else:
+            runs = [run for run in self._runs.values() if run.awaits(source)]
         for run in runs:
             if run.received(data, source):
                 return
@@ -261,9 +308,9 @@ class UdpPaths:
                 changed = True
                 where = format_address(*found.reflexive) if found.reflexive else "nowhere"
                 self._journal("udp", "", f"seen by the P2P server at {where}; mapping: {found.mapping}")
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._cancel()
         at = min((gatherer.timer() for gatherer in self._gatherers.values()), default=None)
-        self._timer = None if at is None else self._reactor.callLater(max(at - now, 0.001), self._turn)
+        if at is not None:
+            self._timer = self._reactor.callLater(max(at - now, 0.001), self._turn)
         if changed:
             self._changed()

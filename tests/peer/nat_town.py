@@ -45,6 +45,7 @@ class HostSocket:
         self.on_quic: Callable[[Batch, Address], None] | None = None
         self.on_read: Callable[[], None] | None = None
         self.on_room: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
         self.closed = False
         self.sent: list[tuple[float, int, Address]] = []
         """When, how long and where to."""
@@ -80,6 +81,8 @@ class HostReactor(MemoryReactor):
         super().__init__(network, node.address)
         self.node, self.node6 = node, node6
         self.sockets: list[HostSocket] = []
+        self.further: list[str] = []
+        """Addresses of interfaces that lead nowhere."""
         network.at[node] = self
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> Any:
@@ -105,8 +108,11 @@ class HostReactor(MemoryReactor):
     @property
     def ground(self) -> Ground:
         """Where this machine's UDP stands."""
-        nodes = [node for node in (self.node, self.node6) if node is not None]
-        return Ground(self._open, lambda: [Interface("eth0", node.address) for node in nodes])
+        return Ground(self._open, self._interfaces)
+
+    def _interfaces(self) -> list[Interface]:
+        hosts = [node.address for node in (self.node, self.node6) if node is not None] + self.further
+        return [Interface("eth0", host) for host in hosts]
 
     def _open(self, reactor: object, host: str) -> HostSocket:
         node = self.node6 if ":" in host else self.node

@@ -6,6 +6,7 @@ from p2pim.core import limits
 from p2pim.core.stun_answers import Answer, Outcome, Site
 from p2pim.errors import NoDirectPath
 from p2pim.peer.interfaces import IChannel
+from p2pim.wire.signals import Answer as SignalAnswer
 from p2pim.wire.signals import MoreCandidates, Offer
 from p2pim.wire.stun import Address, Attribute, Kind, StunMessage, pack, pack_address, pack_xor_address, parse
 from tests.nat_kinds import KINDS, NATS, can_be_punched, outside
@@ -119,9 +120,12 @@ class LyingServerTests(PairCase):
     """A P2P server that answers what it likes."""
 
     def lie(self, mapped: Endpoint, other: Endpoint = ("198.51.100.11", 19901)) -> None:
-        """From now on everybody is told that they are seen at ``mapped``, and that the other port is ``other``."""
+        """From now on alice is told that she is seen at ``mapped``, and that the other port is ``other``."""
+        honest = self.town.stun.answers.answer
 
-        def answer(data: bytes, asker: Address, here: Site, now: float) -> Answer:
+        def answer(data: bytes, asker: Address, here: Site, now: float) -> Answer | Outcome:
+            if asker.ip != pack_ip(outside(0)):
+                return honest(data, asker, here, now)
             question = parse(data)
             attributes: dict[int, bytes] = {
                 Attribute.XOR_MAPPED_ADDRESS: pack_xor_address(address(mapped), question.transaction),
@@ -143,10 +147,10 @@ class LyingServerTests(PairCase):
         self.town.run(GATHERED)
 
     def test_a_victims_address_gets_a_handful_of_small_datagrams(self) -> None:
-        """Forged mapped addresses: each side believes that it is seen there, so each checks the other there."""
+        """Forged mapped addresses: alice believes that she is seen there, so bob checks her there."""
         self.liars_town(VICTIM)
         self.failureResultOf(self.called(), NoDirectPath)
-        self.assertLessEqual(len(self.hits), 2 * limits.CHECKS_PER_PAIR)
+        self.assertTrue(0 < len(self.hits) <= limits.CHECKS_PER_PAIR)
         self.assertLess(max(map(len, self.hits)), 150)
 
     def test_a_victim_named_as_the_other_port_is_left_alone_soon(self) -> None:
@@ -160,6 +164,7 @@ class LyingServerTests(PairCase):
         for mapped in (("0.0.0.0", 5), ("224.0.0.1", 5), ("127.0.0.1", 5), ("255.255.255.255", 5), (outside(0), 0)):
             self.liars_town(mapped, other=mapped)
             self.failureResultOf(self.called(), NoDirectPath)
+            self.assertTrue([signal for signal in self.bob.sent if isinstance(signal, SignalAnswer)])
             [offer] = [signal for signal in self.alice.sent if isinstance(signal, Offer)]
             self.assertEqual([each.kind for each in offer.candidates], ["host", "host"], str(mapped))
             self.assertEqual({target for _, _, target in self.alice.datagrams} & {mapped}, set())
