@@ -87,6 +87,27 @@ class UnexpectedMessage(WireError):
     default = "A message came where it has no place."
 
 
+class NotStun(WireError):
+    """A datagram is not STUN at all."""
+
+    code = "not-stun"
+    default = "A datagram is not STUN."
+
+
+class BadStun(WireError):
+    """A datagram has STUN's header, but what follows is broken."""
+
+    code = "bad-stun"
+    default = "A STUN message is malformed."
+
+
+class BadIntegrity(WireError):
+    """A STUN message was not written by someone who has the key, or it was changed on its way."""
+
+    code = "bad-integrity"
+    default = "A STUN message does not prove that its sender has the key."
+
+
 class HandshakeTimeout(WireError):
     """The other side connected and did not introduce itself in time."""
 
@@ -444,6 +465,14 @@ class BadConfig(P2pimError):
     code = "bad-config"
     exit_status = 2
     default = "The configuration is wrong."
+
+
+class BadP2pServer(P2pimError):
+    """What should name a P2P server does not, or names one that cannot be found."""
+
+    code = "bad-p2p-server"
+    exit_status = 2
+    default = "That is no P2P server; name one as HOST:PORT."
 
 
 class Usage(P2pimError):

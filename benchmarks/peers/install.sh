@@ -12,7 +12,7 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    prosody lua-event ejabberd openssh-server openssh-client rsync gcc libc6-dev libssl-dev util-linux
+    prosody lua-event ejabberd openssh-server openssh-client rsync gcc libc6-dev libssl-dev util-linux coturn
 
 # magic-wormhole with its mailbox server and transit relay, in an environment of their own.
 python3 -m venv "$here/.peers/wormhole"

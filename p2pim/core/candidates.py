@@ -45,6 +45,8 @@ class Surroundings:
     listening: frozenset[Endpoint] = field(default_factory=frozenset)
     server: Endpoint | None = None
     loopback: bool = False
+    avoid: frozenset[Endpoint] = field(default_factory=frozenset)
+    """UDP addresses that get no checks: my own and the P2P server's."""
 
 
 class Refusal(NamedTuple):
@@ -90,8 +92,28 @@ def same_lan(one: str, other: str) -> bool:
     return second in _site(first)
 
 
+def is_public(host: str) -> bool:
+    """Whether ``host`` is an address that is routed everywhere, as far as can be seen from here."""
+    address = parse_host(host)
+    return address is not None and not _is_local(address) and not _is_carrier(address)
+
+
+def _is_carrier(address: IpAddress) -> bool:
+    """RFC 6598: behind a carrier's NAT."""
+    return address.version == 4 and address in ip_network("100.64.0.0/10")
+
+
 def _is_local(address: IpAddress) -> bool:
-    return address.is_private or address.is_link_local or address.is_loopback
+    """Not in `ipaddress`'s sense: what it calls private includes networks for documentation and tests, which are
+    routed like any other where somebody uses them."""
+    return address.is_link_local or address.is_loopback or any(address in each for each in _LOCAL[address.version])
+
+
+_LOCAL: Final = {
+    4: tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))),
+    6: (ip_network("fc00::/7"),),
+}
+"""RFC 1918 and RFC 4193."""
 
 
 def _site(address: IpAddress) -> IPv4Network | IPv6Network:
@@ -120,8 +142,8 @@ def refusal(candidate: Candidate, around: Surroundings) -> str:
     if candidate.port < LOWEST_PORT and candidate.kind == HOST:
         return "is a port of services"
     endpoint = (str(address), candidate.port)
-    if endpoint in around.listening:
-        return "is my own"
+    if endpoint in (around.listening if candidate.transport == TCP else around.avoid):
+        return "is my own, or the P2P server's"
     if around.server is not None and endpoint == around.server:
         return "is the server's"
     return ""

@@ -96,6 +96,8 @@ CANDIDATES: Final = 16
 """Candidates taken from one offer or answer; more are ignored."""
 DIALS_PER_NEGOTIATION: Final = 6
 """Addresses dialled for one negotiation: a hostile offer cannot make a peer scan a network."""
+UDP_REMOTES: Final = 10
+"""UDP addresses of one offer that get checks: a few interfaces in two families and what the world sees."""
 NEGOTIATIONS: Final = 64
 """Negotiations at once per peer, and `NEGOTIATIONS_PER_USER` with one user."""
 NEGOTIATIONS_PER_USER: Final = 4
@@ -103,6 +105,12 @@ NEGOTIATION_TIME: Final = 10.0
 """After this a negotiation without a channel has failed."""
 DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
+NETWORK_WATCH: Final = 5.0
+"""Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
+DIRECT_RETRY_FIRST: Final = 2.0
+"""After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
+BULK_PATIENCE: Final = 1.5
+"""What a transfer waits for a direct channel that is being made before it begins over a relay; it moves later."""
 LAN_CONNECTS: Final = 64
 """Channels that ``--connect lan`` opens by itself."""
 LAN_CONNECTS_AT_ONCE: Final = 8
@@ -238,6 +246,29 @@ RECONNECT_FIRST: Final = 0.5
 """The first wait after a lost connection, with jitter; doubles up to `RECONNECT_MAX`."""
 RECONNECT_MAX: Final = 30.0
 
+# --- connectivity checks
+
+PAIRS: Final = 16
+"""Remote endpoints checked in one negotiation; what an offer names beyond that is ignored."""
+PEER_REFLEXIVE: Final = 8
+"""Further endpoints from which valid checks may come."""
+CHECK_PACE: Final = 0.01
+"""Between two checks (RFC 8445's Ta is at least 5 ms): a negotiation stays below 100 datagrams a second."""
+CHECK_RETRY: Final = 0.1
+"""Before a check is sent again; grows by 1.6 each time up to `CHECK_RETRY_MAX`. Short, because the first check often
+dies in front of the other NAT, and small, because checks are."""
+CHECK_RETRY_MAX: Final = 1.0
+CHECKS_PER_PAIR: Final = 8
+"""Checks of about 100 bytes that go to an endpoint that never answers, whoever named it; and as many responses, when
+checks come from there."""
+CHECKS_TRIGGERED: Final = 4
+"""Checks beyond `CHECKS_PER_PAIR` that those may trigger: whoever was late must still find somebody who asks."""
+CHECKS_LINGER: Final = 5.0
+"""For so long after a negotiation the other side's checks are still answered."""
+CHECK_RUNS: Final = 256
+"""Negotiations whose checks are answered; of those that are over, the oldest are forgotten first."""
+CHECKS_TIME: Final = 8.0
+"""After this the rung has failed; the relay has been carrying the conversation all along."""
 # --- the server's own tables and turns
 
 DEVICES: Final = 32
@@ -281,3 +312,88 @@ REQUESTS_WAITING: Final = 1_024
 """Requests of one client that wait for an answer."""
 ENVELOPES_REMEMBERED: Final = 4_096
 """Envelopes whose sender is still told if the server could not forward them; the oldest are forgotten first."""
+
+# --- the P2P server
+
+STUN_DATAGRAM: Final = 2 * KIB
+"""The longest datagram read; with the 1,500 bytes of padding that RFC 5780 foresees a question is shorter."""
+STUN_BATCH: Final = 64
+"""Datagrams read by one call; more make no difference to the speed."""
+STUN_BATCHES: Final = 16
+"""Calls per wake-up, after which other descriptors and timers get their turn."""
+STUN_RATE: Final = 100.0
+"""Answers per second to one address (IPv6: /64) on average: 1,500 peers behind one NAT keep their bindings with it."""
+STUN_BURST: Final = 300.0
+"""Answers to one address at once: an office that comes back after a power cut."""
+STUN_RATE_TABLE: Final = 65_536
+"""Rows of the table of rates; addresses that fall on one row share its allowance. No flood from invented addresses can
+exhaust them all: that would take `STUN_RATE` times as many questions per second, far more than one core reads."""
+STUN_HEARD: Final = 300.0
+"""For so long after a plain question an asker who knows no cookies may make the tests of RFC 5780; a tool that measures
+how soon a NAT forgets waits about as long."""
+STUN_UNPROVED_COST: Final = 5.0
+"""So many answers such a test weighs: twenty per second and address at most."""
+STUN_COOKIE_SLOT: Final = 60.0
+"""A cookie is good in the slot of time that it was made in and in the next one."""
+STUN_SOCKET_BUFFER: Final = 4 * MIB
+"""What the kernel may hold while this process does something else."""
+
+# --- gathering
+
+STUN_RETRY: Final = 0.25
+"""Before a question to the P2P server is asked again; doubles each time (RFC 8489 begins with 0.5 s; ours is near)."""
+STUN_TRIES: Final = 6
+"""Questions without an answer (about 16 s in all), after which nothing is asked for `DIRECT_RETRY`."""
+STUN_TRIES_HOPED: Final = 3
+"""Questions without an answer (1.75 s in all), after which UDP counts as blocked until one is answered after all."""
+NAT_TEST_TRIES: Final = 4
+"""Questions per NAT test; silence after the last (3.75 s in all) is taken for an answer that was filtered."""
+STUN_ANSWER: Final = 512
+"""Bytes of the longest answer that is looked at."""
+REFLEXIVE_REFRESH: Final = 15.0
+"""Between questions to the P2P server: NATs may forget a binding after 30 s (RFC 4787 asks for two minutes)."""
+# --- the UDP socket and the udp channel
+
+UDP_READS: Final = 16
+"""Reads of the socket in one wake-up (each up to 64 KiB with receive offload); then others get their turn."""
+SOCKET_RETRY: Final = 1.0
+"""After this a UDP socket that broke is opened anew."""
+UDP_SOCKET_BUFFER: Final = 4 * MIB
+"""The kernel's buffers: its default of 208 KiB costs a third of the speed and loses packets."""
+UDP_SEND_QUEUE: Final = 1 * MIB
+"""Datagrams kept while the kernel's buffer is full. More are dropped: every user of UDP sends again what is lost."""
+UDP_SEGMENTS: Final = 64
+"""Datagrams that the kernel takes in one send."""
+UDP_SEGMENTED_BYTES: Final = 65_000
+"""And their bytes together."""
+QUIC_WINDOW: Final = 16 * MIB
+"""What the other side may send before it is read, per connection and per stream: one second at 1 Gbit/s and 100 ms."""
+QUIC_BULK_BUFFER: Final = 512 * KIB
+"""Bulk handed to QUIC and not yet sent. Without loss the congestion window grows without bound, so this is what bounds
+a burst; 1 MiB gains 4 % on loopback and makes a slower link fluctuate."""
+QUIC_EARLY: Final = 512 * KIB
+"""Bulk kept for a connection that is not a channel yet: three round trips' worth of a young one."""
+QUIC_EARLY_PARTS: Final = 1_024
+QUIC_LANES: Final = 4
+"""QUIC streams that carry bulk in one direction."""
+QUIC_HANDSHAKES: Final = 64
+"""Incoming connections at once that have not proved themselves."""
+QUIC_EXPECTED: Final = 64
+"""Addresses from which a connection is awaited."""
+QUIC_RETRIES_PER_SECOND: Final = 100.0
+"""Retry packets sent to strangers, `QUIC_RETRY_BURST` at once: each costs a MAC and one small datagram."""
+QUIC_RETRY_BURST: Final = 200.0
+QUIC_TOKEN_TIME: Final = 10.0
+"""How long the address proved by a Retry stays proved."""
+UDP_HEARTBEAT: Final = 5.0
+"""Between heartbeats of a udp channel in use, at most."""
+UDP_KEEPALIVE: Final = 15.0
+"""Between heartbeats of an idle one, at most: NATs forget a path after 30 s, so one may be lost."""
+UDP_IN_USE: Final = 60.0
+"""A channel over which nothing of a person's has gone for so long is idle."""
+UDP_DOUBTED: Final = 6.5
+"""Silence after which a path is doubted and a second one used as well."""
+UDP_DEAD: Final = 15.0
+"""Silence after which a path is dead."""
+UDP_PROBE_AGAIN: Final = 1.5
+"""Between heartbeats while one is unanswered."""

@@ -28,21 +28,40 @@ from enum import Enum
 from typing import Final
 
 from p2pim.core.addresses import format_address
-from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, Surroundings, choose, rung_of
-from p2pim.core.limits import NEGOTIATION_TIME
+from p2pim.core.candidates import (
+    DIRECT_RUNG,
+    LAN_RUNG,
+    RELAY_RUNG,
+    UDP,
+    UDP_RUNG,
+    Surroundings,
+    choose,
+    is_public,
+    rung_of,
+)
+from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME, UDP_REMOTES
+from p2pim.core.reasons import nothing_to_try, why_no_path
 from p2pim.wire.signals import Candidate, Offer
 
 INCOMING_RUNG: Final = "tcp-incoming"
 """Not climbed but waited on: the other side's dials."""
 
-DIRECT_LADDER: Final = (LAN_RUNG, DIRECT_RUNG)
+TCP_LADDER: Final = (LAN_RUNG, DIRECT_RUNG)
+UDP_LADDER: Final = (UDP_RUNG,)
+DIRECT_LADDER: Final = TCP_LADDER + UDP_LADDER
 RELAY_LADDER: Final = (RELAY_RUNG,)
 
 STEP: Final = 0.05
 """Seconds between two dials: long enough that the better one of two that both work is nearly always first (RFC
 8305)."""
-RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.2, RELAY_RUNG: 0.0}
-"""Seconds after which a rung joins the race: the cheaper ways are tried first, none is waited for."""
+RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.0, RELAY_RUNG: 0.0}
+"""Seconds after which a rung joins the race. None waits: a check is one small datagram, and two NATs are opened soonest
+when both sides begin at once."""
+TCP_HEAD_START: Final = 0.1
+"""Seconds, and `TCP_ROUND_TRIPS` round trips, for which a proved UDP link is held back while TCP may be about to prove
+itself: where a connection stands already, or one side has a public address. TCP is the better channel where both work:
+it costs half the processor time. It needs about as many round trips as checks and QUIC, so it is there by then."""
+TCP_ROUND_TRIPS: Final = 1.5
 
 REASON: Final = 300
 """Characters of a reason that goes to the other side (the bound of `p2pim.wire.signals.Reason`)."""
@@ -66,6 +85,14 @@ class Dial:
     number: int
     rung: str
     candidate: Candidate | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """Send connectivity checks to ``candidates``; a path, or that there is none, is reported under ``number``."""
+
+    number: int
+    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
@@ -97,7 +124,7 @@ class Failed:
     reasons: Reasons
 
 
-Effect = Dial | Nominate | Adopt | Exhausted | Failed
+Effect = Dial | Check | Nominate | Adopt | Exhausted | Failed
 
 
 def stands(mine: Offer, theirs: Offer) -> bool:
@@ -128,12 +155,19 @@ class Negotiation:
     def __init__(self, *, offerer: bool, ladder: tuple[str, ...], around: Surroundings, now: float) -> None:
         self.offerer = offerer
         self.ladder = ladder
+        self.mappings = ("", "")
+        """How my NAT maps and how the other side's does, where known: for the reasons."""
         self.state = State.OFFERED
         self._around = around
         self._end = now + NEGOTIATION_TIME
         self._rungs = {rung: _Rung() for rung in (*ladder, INCOMING_RUNG)}
         self._scheduled: list[tuple[float, Dial]] = []
         self._proved: dict[int, str] = {}
+        self._connected: set[int] = set()
+        self._held: tuple[float, int] | None = None
+        self._checks = 0
+        self._paths: dict[str, tuple[Candidate, float]] = {}
+        self._path_rtt = 0.0
         self._numbers = 0
         self._dialled: set[str] = set()
         self._complete = False
@@ -146,6 +180,11 @@ class Negotiation:
         """Whether nothing more will come of it."""
         return self.state in (State.DONE, State.FAILED)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the other side has named all its candidates."""
+        return self._complete
+
     def effects(self) -> list[Effect]:
         """What is to be done now, in order; each is given once."""
         effects, self._effects = self._effects, []
@@ -155,7 +194,8 @@ class Negotiation:
         """When `time_passed` is to be called next; None when never."""
         if self.over:
             return None
-        return min([self._end, *(at for at, _ in self._scheduled)])
+        held = [self._held[0]] if self._held is not None else []
+        return min([self._end, *held, *(at for at, _ in self._scheduled)])
 
     # --- inputs
 
@@ -172,8 +212,10 @@ class Negotiation:
         """The other side named further candidates."""
         if self.state is not State.TRYING:
             return
-        chosen, refused = choose(candidates, self._around)
-        for refusal in refused:
+        tcp, udp = ([each for each in candidates if (each.transport == UDP) is kind] for kind in (False, True))
+        chosen, refused = choose(tcp, self._around, max(DIALS_PER_NEGOTIATION - len(self._dialled), 0))
+        remotes, refused_remotes = choose(udp, self._around, UDP_REMOTES)
+        for refusal in refused + refused_remotes:
             address = format_address(refusal.candidate.host, refusal.candidate.port)
             self._note(rung_of(refusal.candidate), f"{address} {refusal.reason}")
         for candidate in chosen:
@@ -181,16 +223,22 @@ class Negotiation:
             if rung in self.ladder:
                 self._schedule(rung, candidate, now)
         self._complete = self._complete or complete
+        self._begin_checks(tuple(remotes))
         self.time_passed(now)
         self._check_hope()
 
     def dial_failed(self, number: int, reason: str) -> None:
         """The dial, or the link that it became, came to nothing."""
         self._proved.pop(number, None)
+        self._connected.discard(number)
         for rung in self._rungs.values():
             address = rung.waiting.pop(number, None)
             if address is not None:
                 rung.failures.append(f"{address}: {reason}")
+        if self._paths and self.state is State.TRYING:
+            self._dial_path()
+        if self._held is not None and not self._tcp_may_come():
+            self._let_go()
         self._check_hope()
 
     def incoming_failed(self, link: int, reason: str) -> None:
@@ -198,14 +246,58 @@ class Negotiation:
         self._proved.pop(link, None)
         self._note(INCOMING_RUNG, reason)
 
-    def proved(self, link: int, rung: str) -> None:
+    def connected(self, number: int) -> None:
+        """The TCP dial ``number`` was taken: it is likely to become a link."""
+        self._connected.add(number)
+
+    def path_found(self, number: int, candidate: Candidate, rtt: float = 0.0) -> None:
+        """The checks ``number`` found a path: the offerer opens a link on the first one, the answerer is called."""
+        if self.state is not State.TRYING or number != self._checks or not self.offerer:
+            return
+        self._paths.setdefault(format_address(candidate.host, candidate.port), (candidate, rtt))
+        self._rungs[UDP_RUNG].waiting.pop(number, None)
+        self._dial_path()
+
+    def _dial_path(self) -> None:
+        """Open a link on the first path that has not been tried, unless one is being opened."""
+        waiting = self._rungs[UDP_RUNG].waiting
+        address = next((known for known in self._paths if f"udp {known}" not in self._dialled), None)
+        if waiting or address is None:
+            return
+        candidate, self._path_rtt = self._paths[address]
+        self._dialled.add(f"udp {address}")
+        self._numbers += 1
+        waiting[self._numbers] = address
+        self._effects.append(Dial(self._numbers, UDP_RUNG, candidate))
+
+    def proved(self, link: int, rung: str, now: float) -> None:
         """Both ends of ``link`` are who they should be. Links that were dialled here have the dial's number."""
         if self.state is not State.TRYING:
             return
         self._proved[link] = rung
-        if self.offerer:
-            self._effects.append(Nominate(link))
-            self._adopt(link)
+        if not self.offerer:
+            return
+        if rung == UDP_RUNG and self._tcp_may_come():
+            self._held = (now + TCP_HEAD_START + TCP_ROUND_TRIPS * self._path_rtt, link)
+        else:
+            self._nominate(link)
+
+    def _tcp_may_come(self) -> bool:
+        """Whether a TCP connection stands, or one side has an address that anybody may reach."""
+        theirs = DIRECT_RUNG in self._rungs and bool(self._rungs[DIRECT_RUNG].waiting)
+        mine = DIRECT_RUNG in self._rungs and any(is_public(host) for host, _ in self._around.listening)
+        return bool(self._connected) or theirs or mine
+
+    def _let_go(self) -> None:
+        """The UDP link that was held back is wanted after all."""
+        _, link = self._held or (0.0, 0)
+        self._held = None
+        if link in self._proved and self.state is State.TRYING:
+            self._nominate(link)
+
+    def _nominate(self, link: int) -> None:
+        self._effects.append(Nominate(link))
+        self._adopt(link)
 
     def nominated(self, link: int) -> None:
         """The offerer picked ``link``."""
@@ -233,7 +325,9 @@ class Negotiation:
         due = [dial for at, dial in self._scheduled if at <= now]
         self._scheduled = [(at, dial) for at, dial in self._scheduled if at > now]
         self._effects += due
-        if now >= self._end:
+        if self._held is not None and now >= self._held[0]:
+            self._let_go()
+        if now >= self._end and not self.over:
             self._fail(self._reasons())
 
     def reachable_from_here(self) -> str:
@@ -252,6 +346,17 @@ class Negotiation:
         before = sum(1 for number in self._rungs[rung].waiting)
         self._rungs[rung].waiting[self._numbers] = address
         self._scheduled.append((now + RUNG_DELAY[rung] + before * STEP, Dial(self._numbers, rung, candidate)))
+
+    def _begin_checks(self, candidates: tuple[Candidate, ...]) -> None:
+        """More to check, or the news that there will be no more."""
+        if UDP_RUNG not in self.ladder:
+            return
+        if not self._checks and (candidates or not self._complete):
+            self._numbers += 1
+            self._checks = self._numbers
+            self._rungs[UDP_RUNG].waiting[self._checks] = "checks"
+        if self._checks:
+            self._effects.append(Check(self._checks, candidates))
 
     def _note(self, rung: str, reason: str) -> None:
         if rung in self._rungs and len(self._rungs[rung].failures) < 2 * len(self._rungs) + 16:
@@ -278,19 +383,15 @@ class Negotiation:
         self._scheduled.clear()
         self._effects.append(Failed(reasons))
 
+    def _why(self, rung: str) -> str:
+        known = why_no_path(*self.mappings) if rung == UDP_RUNG else ""
+        return known or self._rungs[rung].summary(nothing_to_try(rung))
+
     def _reasons(self) -> Reasons:
         if self.state is State.OFFERED:
             return tuple((rung, "the other side did not answer the offer in time") for rung in self.ladder)
-        reasons = [(rung, self._rungs[rung].summary(_nothing_to_try(rung))) for rung in self.ladder]
+        reasons = [(rung, self._why(rung)) for rung in self.ladder]
         if RELAY_RUNG not in self.ladder:
             nobody = "nobody reached an address of mine in time" if self._around.listening else "I listen nowhere"
             reasons.append((INCOMING_RUNG, self._rungs[INCOMING_RUNG].summary(nobody)))
         return tuple(reasons)
-
-
-def _nothing_to_try(rung: str) -> str:
-    if rung == LAN_RUNG:
-        return "the other side has no local address that can be dialled from here"
-    if rung == DIRECT_RUNG:
-        return "the other side has no public address"
-    return "there was nothing to try"

@@ -23,6 +23,12 @@ def channel_key(offerer_secret: bytes, answerer_secret: bytes) -> bytes:
     return hmac.digest(offerer_secret, answerer_secret, hashlib.sha256)
 
 
+def check_key(offerer_secret: bytes) -> bytes:
+    """The key of a negotiation's connectivity checks. The offerer's secret alone makes it, so the answerer's first
+    check can be answered before the answer has arrived."""
+    return hmac.digest(offerer_secret, b"p2pim connectivity checks", hashlib.sha256)
+
+
 def make_proof(key: bytes, role: bytes, exported: bytes) -> bytes:
     """What the side in ``role`` says in its `Prove`."""
     return hmac.digest(key, role + exported, hashlib.sha256)

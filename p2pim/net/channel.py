@@ -46,7 +46,7 @@ from p2pim.errors import ChannelClosed, HandshakeTimeout, HeartbeatTimeout, Time
 from p2pim.net.bulk import BulkQueue
 from p2pim.net.channel_frames import ChannelParser
 from p2pim.net.interfaces import IChannel, IChannelUser
-from p2pim.net.peer_tls import speaks_channel
+from p2pim.net.peer_tls import exported_key, is_pinned, speaks_channel
 from p2pim.wire.channel import pack_control
 from p2pim.wire.signals import AnySignal, Bye, ChannelPing, ChannelPong, Nominate, Prove, Signal, decode_signal
 
@@ -83,6 +83,7 @@ class TcpChannel(TwistedProtocol):
     same_lan = False
     rtt: float | None = None
     since = 0.0
+    parted = False  # whether it ended because one side wanted it to
 
     def __init__(self, clock: IReactorTime, owner: LinkOwner, *, wall: Callable[[], float], kind: str = "tcp") -> None:
         self.kind = kind
@@ -146,6 +147,14 @@ class TcpChannel(TwistedProtocol):
     def _too_late(self) -> None:
         self._timer = None
         self.drop(HandshakeTimeout.default)
+
+    def exported_key(self) -> bytes:
+        """What stands for this TLS session in a proof. From `LinkOwner.link_secured` on."""
+        return exported_key(self._transport())
+
+    def is_pinned(self, fingerprint: bytes) -> bool:
+        """Whether the other end has the certificate with ``fingerprint``. From `LinkOwner.link_secured` on."""
+        return is_pinned(self._transport(), fingerprint)
 
     # --- becoming a channel
 
@@ -344,6 +353,7 @@ class TcpChannel(TwistedProtocol):
             closed(self, reason)
 
     def _leave(self) -> None:
+        self.parted = True
         self._transport().loseConnection()
         self._timer = self._clock.callLater(CHANNEL_CLOSING, self._abort)
 

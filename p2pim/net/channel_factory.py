@@ -21,7 +21,7 @@ from p2pim.core.candidates import Endpoint
 from p2pim.core.limits import CHANNELS_INCOMING_PER_ADDRESS, CHANNELS_INCOMING_UNPROVED
 from p2pim.errors import BadTicket
 from p2pim.net.channel import LinkOwner, TcpChannel
-from p2pim.net.peer_tls import ChannelTls
+from p2pim.net.peer_tls import ChannelTls, PeerIdentity
 from p2pim.wire.channel import SPLICE_READY, pack_splice_preface
 
 DIAL_TIME: Final = 5.0
@@ -40,6 +40,11 @@ class TcpChannelFactory:
         self._wall = wall
         self._tls = ChannelTls()
         self._port: IListeningPort | None = None
+
+    @property
+    def identity(self) -> PeerIdentity:
+        """This peer's certificate and key, which its QUIC links show as well."""
+        return self._tls.identity
 
     @property
     def fingerprint(self) -> bytes:

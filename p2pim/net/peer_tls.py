@@ -34,6 +34,8 @@ class PeerIdentity:
         made = make_certificate("p2pim peer", CERTIFICATE_DAYS)
         self.fingerprint = fingerprint_of_pem(made.cert_pem)
         """SHA-256 of the certificate in DER: what offers and answers carry."""
+        self.pem = made
+        """For QUIC, whose library takes it as text."""
         self._certificate = x509.load_pem_x509_certificate(made.cert_pem)
         self._key = serialization.load_pem_private_key(made.key_pem, None)
 

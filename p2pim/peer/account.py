@@ -26,6 +26,7 @@ from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.journal import Journal
 from p2pim.peer.outbox import FINAL_FAILURES, Outbox
+from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.session import Session
@@ -75,6 +76,7 @@ class Account:
         self.people = People(device)
         self.database = Database(reactor, home.database, "peer")
         self.store = HomeStore(self.database)
+        self.p2p_server = KnownP2pServer(reactor, settings.p2p_server, journal.write)
         self.session = session(self)
         self.channels = ChannelTable(
             reactor,
@@ -87,10 +89,13 @@ class Account:
             lan=settings.connect == "lan",
             rng=rng,
             wall=wall,
+            trusted=self._channel_trusted,
         )
+        self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = Routes(
-            self.people, self.session, self.channels, self.look_up, str(server), connects=settings.connect != "never"
-        )
+            self.people, self.session, self.channels, self.look_up, str(server), reactor,
+            connects=settings.connect != "never",
+        )  # fmt: skip
         self.outbox = Outbox(reactor, wall, self.store, self.routes, emit, journal.write, random_bytes, self._gone)
         self.inbox = Inbox(reactor, wall, self.store, self.routes.send, emit, journal.write)
         self.transfers = Transfers(
@@ -122,6 +127,7 @@ class Account:
             return
         self._stopped = True
         self._look_later(None)
+        self.p2p_server.stop()
         await self.transfers.stop()
         self.outbox.stop()
         self.inbox.stop()
@@ -136,6 +142,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
@@ -144,7 +151,7 @@ class Account:
                 device=self.device.hex(),
                 server=str(self.server),
                 address=welcome.address,
-                p2p_server=welcome.p2p_server,
+                p2p_server=self.p2p_server.name,
             )
         )
         self.outbox.refresh_all()
@@ -238,6 +245,14 @@ class Account:
         self.transfers.route_lost(channel)
         if self.outbox.direct_only(channel.user) and not self._stopped:
             self.watch(self._find_direct_again(channel.user), "a message that goes directly or not at all")
+
+    def _channel_trusted(self, channel: IChannel, good: bool) -> None:
+        """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
+        self.outbox.refresh(channel.user)
+        if good:
+            self.transfers.route_appeared(channel.user, channel.device)
+        else:
+            self.transfers.route_doubted(channel)
 
     def signal_received(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         """A signal from a device, by ``channel`` or through the server."""

@@ -18,17 +18,21 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
+from p2pim.core.doctor import Circumstances, Report
 from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
+from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
+from p2pim.peer.doctor import diagnose
 from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.storage.home import HistoryEntry
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
@@ -41,6 +45,12 @@ class Peer(HomeAccount):
     def connected(self) -> bool:
         """Whether there is a session with the server now."""
         return self._account is not None and self._account.people.connected
+
+    @property
+    def p2p(self) -> UdpPaths | None:
+        """The UDP half: sockets, candidates, checks. None while there is no P2P server, when no UDP is ever sent."""
+        udp = self._account.channels.udp if self._account is not None else None
+        return udp if udp is not None and udp.open else None
 
     def _live(self) -> Account:
         """The account, with a session.
@@ -241,6 +251,27 @@ class Peer(HomeAccount):
     async def ping_server(self) -> float:
         """Seconds to the server and back."""
         return await self._live().session.ping()
+
+    async def doctor(self, p2p_server: str | None = None, server_problem: str = "") -> Report:
+        """What this network lets through, found by asking the P2P server (or another one, ``HOST:PORT``).
+
+        Needs no session; what it cannot know without one it says.
+
+        :param server_problem: why there is no session, where the caller knows better.
+        :raises BadP2pServer: ``p2p_server`` is none.
+        """
+        account = self._account
+        server = choose_p2p_server(p2p_server or self.settings.p2p_server, None, "")
+        if account is not None and not p2p_server:
+            server = account.p2p_server.named
+        if account is not None and not self.connected:
+            server_problem = server_problem or "there is no connection to the server now"
+        around = Circumstances(
+            channel=self.settings.channel,
+            server=str(account.server) if account is not None and self.connected else "",
+            server_problem=server_problem,
+        )
+        return await diagnose(self._reactor, self._rng, around, server)
 
     @property
     def listening(self) -> str:

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 
 from p2pim.core.negotiation import Reasons
 from p2pim.errors import NoDirectPath, P2pimError
-from p2pim.net.channel import TcpChannel
+from p2pim.net.links import Link
 from p2pim.peer.negotiator import Negotiator
 
-Outcome = TcpChannel | P2pimError
+Outcome = Link | P2pimError
 
 
 class Waiters:
@@ -30,16 +30,16 @@ class Waiters:
         """Whether it is decided."""
         return self._outcome is not None
 
-    def wait(self) -> Deferred[TcpChannel]:
+    def wait(self) -> Deferred[Link]:
         """The channel, once there is one; fails with the error otherwise. Cancelling only stops the waiting."""
 
         def told(outcome: Outcome) -> None:
-            if isinstance(outcome, TcpChannel):
-                result.callback(outcome)
-            else:
+            if isinstance(outcome, P2pimError):
                 result.errback(outcome)
+            else:
+                result.callback(outcome)
 
-        result: Deferred[TcpChannel] = Deferred(lambda _: self._waiting.remove(told))
+        result: Deferred[Link] = Deferred(lambda _: self._waiting.remove(told))
         self.tell_me(told)
         return result
 
@@ -86,7 +86,7 @@ class Attempt(Waiters):
 
     def _one_done(self, outcome: Outcome) -> None:
         self._left -= 1
-        if isinstance(outcome, TcpChannel):
+        if not isinstance(outcome, P2pimError):
             self.settle(outcome)
             return
         self._failures.append(outcome)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -22,15 +22,20 @@ from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address, is_loopback
 from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
+from p2pim.core.keepalive import Trust
 from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
 from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
-from p2pim.net.channel import TcpChannel
 from p2pim.net.channel_factory import TcpChannelFactory
+from p2pim.net.links import Link
+from p2pim.net.own_addresses import interfaces
+from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
 from p2pim.peer.negotiator import Place
+from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
+from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
 from p2pim.peer.upkeep import Upkeep
 from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
 from p2pim.wire.signals import AnySignal, Signal, encode_signal
@@ -58,6 +63,8 @@ class ChannelTable:
     :param lan: connect to everyone in my network after each sign-in.
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
+    :param trusted: told when a channel has gone silent, so that other ways are better, and when it is good again.
+    :param ground: where UDP sockets come from.
     """
 
     _log = Logger()
@@ -76,6 +83,8 @@ class ChannelTable:
         mode: str = "auto",
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
+        ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
         self.listening = ""
@@ -87,12 +96,25 @@ class ChannelTable:
         self._devices_of = devices_of
         self._journal = journal
         self._factory = TcpChannelFactory(reactor, wall)
-        self._switchboard = Switchboard(
-            Place(reactor, self._factory, random, self._send), self, session, my_device, mode, journal
+        self.udp = UdpPaths(
+            reactor,
+            identity=self._factory.identity,
+            rng=rng,
+            wall=wall,
+            journal=journal,
+            changed=lambda: self._switchboard.candidates_changed(),
+            ground=ground,
         )
+        """The UDP half; closed while there is no P2P server."""
+        self._p2p_servers: Sequence[Endpoint] = ()
+        self._local_host = ""
+        place = Place(reactor, self._factory, self.udp, rng, random, self._send)
+        self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
+        self._watch = NetworkWatch(reactor, interfaces, self._network_changed)
+        self._trusted = trusted
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
-        self._channels: dict[tuple[bytes, bool], TcpChannel] = {}
+        self._channels: dict[tuple[bytes, bool], Link] = {}
         self._attempts: dict[str, Attempt] = {}
         self._reasons: OrderedDict[str, Reasons] = OrderedDict()
 
@@ -103,7 +125,7 @@ class ChannelTable:
         found = [
             channel
             for (at, relay), channel in self._channels.items()
-            if not relay and channel.user == user and device in (None, at)
+            if not relay and channel.user == user and device in (None, at) and not _doubted(channel)
         ]
         return min(found, key=_cost, default=None)
 
@@ -139,16 +161,17 @@ class ChannelTable:
             raise no_direct_path(user, (("attempt", "it has just begun"),))
         return await attempt.wait()
 
-    def connect_soon(self, user: str) -> None:
-        """Begin an attempt at a direct channel, unless there is one, or one under way, or none possible."""
-        possible = self._signed_in and self.mode in ("auto", "tcp")
-        if possible and self.channel_to(user) is None and user not in self._attempts:
-            self._begin(user)
+    def connect_soon(self, user: str) -> Attempt | None:
+        """An attempt at a direct channel: the one under way or a new one; None when there is a channel, or none is
+        possible."""
+        if not self._signed_in or not self._switchboard.modes or self.channel_to(user) is not None:
+            return None
+        return self._attempts.get(user) or self._begin(user)
 
     def connect_device(self, user: str, device: bytes) -> Deferred[Any]:
         """An attempt at a direct channel to this one device; fires when it is over, however it ended."""
         over: Deferred[Any] = Deferred()
-        if (device, False) in self._channels or not self._signed_in or self.mode not in ("auto", "tcp"):
+        if (device, False) in self._channels or not self._signed_in or not self._switchboard.modes:
             over.callback(None)
         else:
             self._switchboard.direct(user, device).tell_me(over.callback)
@@ -168,8 +191,9 @@ class ChannelTable:
         return await self._switchboard.relay(user, device).wait()
 
     def _check_possible(self, user: str) -> None:
-        if self.mode not in ("auto", "tcp"):
-            why = "UDP channels cannot be made yet" if self.mode == "udp" else "direct channels are switched off"
+        if not self._switchboard.modes:
+            off = "direct channels are switched off"
+            why = "UDP needs a P2P server, and none is known" if self.mode == "udp" else off
             raise no_direct_path(user, (("channel", why),))
         if not self._signed_in and user not in self._attempts:
             raise NotSignedIn("There is no connection to the server now, so nobody can introduce us.")
@@ -213,13 +237,29 @@ class ChannelTable:
     def signed_in(self, welcome: Welcome, local_address: Endpoint) -> None:
         """The session stands: listen where it comes from, so that the address the server sees is the one to dial."""
         self._signed_in = True
+        self._local_host = local_address[0]
+        self.use_p2p(self._p2p_servers)
         listening = self._listen(local_address) if self.mode in ("auto", "tcp") else frozenset[Endpoint]()
         self._switchboard.around = Surroundings(
             listening=listening,
             server=self._session.server_address,
             loopback=is_loopback(local_address[0]),
         )
+        self._watch.start()
         self._upkeep.signed_in(split_address(welcome.address) or local_address)
+
+    def use_p2p(self, servers: Sequence[Endpoint]) -> None:
+        """The addresses of the P2P server; with none of them UDP is not used at all."""
+        self._p2p_servers = servers
+        if self._signed_in and self.mode in ("auto", "udp"):
+            self.udp.use(servers, self._local_host, self._switchboard)
+
+    def _network_changed(self) -> None:
+        """An interface came or went: other addresses lead here now, and perhaps other ways to others."""
+        self._journal("channel", "", "this machine's network has changed")
+        self.use_p2p(self._p2p_servers)
+        self.udp.network_changed()
+        self._upkeep.try_now()
 
     def _listen(self, local_address: Endpoint) -> frozenset[Endpoint]:
         try:
@@ -248,7 +288,7 @@ class ChannelTable:
             if channel.user == person.user and channel.device not in there:
                 self._probe(channel)
 
-    def _probe(self, channel: TcpChannel) -> None:
+    def _probe(self, channel: Link) -> None:
         late = self._clock.callLater(OFFLINE_PROBE, channel.drop, "the other side went offline")
 
         def answered(result: Any) -> None:
@@ -261,12 +301,14 @@ class ChannelTable:
         """This device is not signed in any more: close everything and listen no longer. A later sign-in begins anew."""
         self._signed_in = False
         self._upkeep.stop()
+        self._watch.stop()
         self._switchboard.give_up(reason)
         self._factory.stop_listening()
         self._switchboard.around = Surroundings()
         self.listening = ""
         for channel in self.all():
             channel.close(reason)
+        self.udp.stop()
 
     def stop(self, reason: str = "stopping") -> None:
         """Close everything, for good."""
@@ -274,7 +316,7 @@ class ChannelTable:
 
     # --- what negotiations say (SwitchboardOwner)
 
-    def made(self, user: str, device: bytes, channel: TcpChannel, *, relay: bool) -> None:
+    def made(self, user: str, device: bytes, channel: Link, *, relay: bool) -> None:
         """A proved and nominated connection: it is the channel to ``device`` now."""
         older = self._channels.get((device, relay))
         if older is None and len(self._channels) >= CHANNELS:
@@ -287,6 +329,9 @@ class ChannelTable:
             return
         if not relay:
             self._reasons.pop(user, None)
+            self._upkeep.found(user)
+        if isinstance(channel, QuicChannel):
+            channel.on_trust = self._trust_changed
         where = f" with {channel.address}{' in the same LAN' if lan else ''}, from {channel.local_address}"
         self._journal("channel", user, f"{channel.kind} channel opened{'' if relay else where}")
         self._user.channel_opened(channel)
@@ -294,7 +339,7 @@ class ChannelTable:
             older.close("a newer channel took its place")
         self._settle_attempt(user, channel, relay=relay)
 
-    def _settle_attempt(self, user: str, channel: TcpChannel, *, relay: bool) -> None:
+    def _settle_attempt(self, user: str, channel: Link, *, relay: bool) -> None:
         attempt = self._attempts.get(user)
         if attempt is not None and not relay and not channel.ended:
             attempt.settle(channel)
@@ -312,21 +357,42 @@ class ChannelTable:
         if len(self._reasons) > USERS_IN_USE:
             self._reasons.popitem(last=False)
 
-    def _closed(self, channel: TcpChannel, reason: str) -> None:
+    def _closed(self, channel: Link, reason: str) -> None:
         key = channel.device, channel.kind == "relay"
         if self._channels.get(key) is channel:
             del self._channels[key]
         self._journal("channel", channel.user, f"{channel.kind} channel closed: {reason}")
         self._user.channel_closed(channel, reason)
+        if not key[1] and not channel.parted and self.channel_to(channel.user) is None:
+            self._upkeep.lost(channel.user)
+
+    def _trust_changed(self, channel: QuicChannel, trust: Trust) -> None:
+        """A path went silent: use and find others. Or it has come back."""
+        if self._channels.get((channel.device, False)) is not channel:
+            return
+        good = trust is Trust.GOOD
+        what = "is heard again" if good else "is silent; what there is goes by other ways"
+        self._journal("channel", channel.user, f"{channel.kind} channel with {channel.address} {what}")
+        if good:
+            self._upkeep.found(channel.user)
+        self._trusted(channel, good)
+        if not good:
+            self._upkeep.lost(channel.user)
 
     def _send(self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None) -> None:
         self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
 
 
-def _cost(channel: TcpChannel) -> tuple[bool, float]:
-    return not channel.same_lan, channel.rtt if channel.rtt is not None else 1.0
+def _cost(channel: Link) -> tuple[bool, bool, float]:
+    rtt = channel.rtt if channel.rtt is not None else 1.0
+    return not channel.same_lan, channel.kind != "tcp", rtt
 
 
-def _one_lan(channel: TcpChannel) -> bool:
+def _doubted(channel: Link) -> bool:
+    """Whether nothing has come over its path for so long that the other routes are better meanwhile."""
+    return isinstance(channel, QuicChannel) and channel.trust_in_path is not Trust.GOOD
+
+
+def _one_lan(channel: Link) -> bool:
     here, there = split_address(channel.local_address), split_address(channel.address)
     return here is not None and there is not None and same_lan(here[0], there[0])

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from twisted.logger import Logger
 
+from p2pim.core.candidates import Endpoint
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, Usage
 from p2pim.net.certificates import format_fingerprint, parse_fingerprint
@@ -99,8 +100,6 @@ class HomeAccount:
             self.home.unlock()
             raise
         self.journal = Journal(self.home.log, wall)
-        self.p2p = None
-        """The P2P controller; None while no P2P server is known."""
         self._account: Account | None = None
         self._subscribers: list[Callable[[Event], object]] = []
 
@@ -168,6 +167,11 @@ class HomeAccount:
     def welcome(self) -> m.Welcome | None:
         """What the server said at the latest sign-in."""
         return self._account.session.welcome if self._account is not None else None
+
+    @property
+    def p2p_server(self) -> Endpoint | None:
+        """The address of the P2P server in use; None when there is none, or it is not known (yet)."""
+        return self._account.p2p_server.endpoint if self._account is not None else None
 
     def identity(self) -> dict[str, str]:
         """Who is signed in here: user, device, server and the server's fingerprint."""

@@ -65,6 +65,11 @@ class History(Params, frozen=True):
     before: str = ""
 
 
+class Doctor(Params, frozen=True):
+    p2p_server: str | None = None
+    server_problem: str = ""
+
+
 class Log(Params, frozen=True):
     follow: bool = False
     lines: Annotated[int, Meta(ge=0, le=JOURNAL_LINES)] = 100
@@ -200,6 +205,10 @@ async def _read(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     return {"user": params.user, "read": await peer.mark_read(params.user)}
 
 
+async def _doctor(peer: Peer, params: Doctor, item: Item) -> dict[str, Any]:
+    return (await peer.doctor(params.p2p_server, params.server_problem)).as_json()
+
+
 async def _log(peer: Peer, params: Log, item: Item) -> dict[str, Any]:
     for entry in peer.journal.last(params.lines):
         item(dict(entry))
@@ -235,6 +244,7 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     "history": (History, _history),
     "read": (OfUser, _read),
     "log": (Log, _log),
+    "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
     **TRANSFER_METHODS,
 }

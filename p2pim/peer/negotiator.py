@@ -6,8 +6,9 @@ of its negotiation until one of them is the channel, and closes the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,13 +17,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.candidates import Endpoint, Surroundings
+from p2pim.core.candidates import UDP_RUNG, Endpoint, Surroundings, host_candidates
 from p2pim.core.negotiation import (
-    DIRECT_LADDER,
     INCOMING_RUNG,
     REASON,
     RELAY_LADDER,
+    TCP_LADDER,
+    UDP_LADDER,
     Adopt,
+    Check,
     Dial,
     Effect,
     Exhausted,
@@ -32,14 +35,16 @@ from p2pim.core.negotiation import (
     Reasons,
     State,
 )
-from p2pim.core.proof import DIALLED, DIALLER, channel_key, is_proof, make_proof
+from p2pim.core.proof import DIALLED, DIALLER, channel_key, check_key, is_proof, make_proof
 from p2pim.errors import P2pimError, UnexpectedMessage
-from p2pim.net.channel import TcpChannel
 from p2pim.net.channel_factory import TcpChannelFactory
-from p2pim.net.peer_tls import exported_key, is_pinned
+from p2pim.net.links import Link
+from p2pim.peer.check_run import CheckRun
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals
-from p2pim.wire.signals import Answer, AnySignal, Candidate, Decline, Offer, Prove, Signal
+from p2pim.wire.signals import Answer, AnySignal, Candidate, Decline, MoreCandidates, Offer, Prove, Signal
 
+_ALL_MODES: Final = ("tcp", "udp", "relay")
 PROOFS_HELD: Final = 4
 """Proofs of connections that came before the answer to the offer did, kept until it does."""
 
@@ -49,11 +54,13 @@ class Place:
     """What every negotiation of a peer works with.
 
     ``send`` gives a signal to the server for one device of a user; its last argument hears when that failed. ``random``
-    gives unpredictable bytes.
+    gives unpredictable bytes. ``udp`` is there and open only while UDP can be used; ``rng`` spreads checks.
     """
 
     clock: IReactorTime
     channels: TcpChannelFactory
+    udp: UdpPaths
+    rng: Random
     random: Callable[[int], bytes]
     send: Callable[[str, bytes, Signal, Callable[[P2pimError], None] | None], None]
 
@@ -61,7 +68,7 @@ class Place:
 class NegotiatorOwner(Protocol):
     """Who hears the end of a negotiation; exactly one of the two is called, once."""
 
-    def negotiated(self, negotiator: Negotiator, channel: TcpChannel) -> None:
+    def negotiated(self, negotiator: Negotiator, channel: Link) -> None:
         """``channel`` is proved and nominated: adopt it now."""
 
     def not_negotiated(self, negotiator: Negotiator, reasons: Reasons, error: P2pimError | None) -> None:
@@ -78,14 +85,14 @@ class _Link:
         self.dialler = dialler
         self.proved = False
         self.proof: bytes | None = None
-        self.channel: TcpChannel | None = None
+        self.channel: Link | None = None
 
-    def link_secured(self, channel: TcpChannel) -> None:
+    def link_secured(self, channel: Link) -> None:
         self.channel = channel
         if self.dialler:
             self._negotiator.secured(self, channel)
 
-    def link_signal(self, channel: TcpChannel, signal: AnySignal) -> None:
+    def link_signal(self, channel: Link, signal: AnySignal) -> None:
         if isinstance(signal, Prove) and self.proof is None:
             self.proof = signal.mac
             self._negotiator.proof_came(self, channel, signal)
@@ -94,13 +101,14 @@ class _Link:
         else:
             raise UnexpectedMessage
 
-    def link_lost(self, channel: TcpChannel, reason: str) -> None:
+    def link_lost(self, channel: Link, reason: str) -> None:
         self._negotiator.lost(self, reason)
 
 
 class Negotiator:
     """One side of one negotiation with ``device`` of ``user``.
 
+    :param modes: the kinds of direct channel that this side makes: "tcp", "udp".
     :param relay: over a splice at the server; else directly.
     :param ticket: mine, for the splice.
     """
@@ -115,7 +123,7 @@ class Negotiator:
         device: bytes,
         *,
         around: Surroundings,
-        candidates: list[Candidate],
+        modes: tuple[str, ...],
         relay: bool = False,
         ticket: bytes = b"",
         server: Endpoint = ("", 0),
@@ -127,7 +135,7 @@ class Negotiator:
         self._place = place
         self._owner: NegotiatorOwner | None = owner
         self._around = around
-        self._candidates = candidates
+        self._modes = ("relay",) if relay else modes
         self._ticket = ticket
         self._server = server
         self._secret = place.random(32)
@@ -138,9 +146,15 @@ class Negotiator:
         self._calls: dict[int, Deferred[Any]] = {}
         self._timer: IDelayedCall | None = None
         self._incoming = 0
+        self._checks: CheckRun | None = None
+        self._checks_number = 0
+        self._told: list[Candidate] = []
 
-    def _make_machine(self, *, offerer: bool) -> Negotiation:
-        ladder = RELAY_LADDER if self.relay else DIRECT_LADDER
+    def _make_machine(self, *, offerer: bool, theirs: Sequence[str] = _ALL_MODES) -> Negotiation:
+        ladder: tuple[str, ...] = ()
+        for mode, rungs in (("relay", RELAY_LADDER), ("tcp", TCP_LADDER), ("udp", UDP_LADDER)):
+            if mode in self._modes and mode in theirs:
+                ladder += rungs
         return Negotiation(offerer=offerer, ladder=ladder, around=self._around, now=self._place.clock.seconds())
 
     @property
@@ -158,32 +172,77 @@ class Negotiator:
     def make_offer(self, their_ticket: bytes = b"") -> None:
         """Begin, as the one who offers."""
         self.id = self._place.random(16)
+        self._told = self._candidates()
         self.offer = Offer(
             negotiation=self.id,
             tie_breaker=int.from_bytes(self._place.random(8), "big") >> 1,
             fingerprint=self._place.channels.fingerprint,
             secret=self._secret,
-            candidates=self._candidates,
-            modes=[self._mode],
+            candidates=self._told,
+            modes=list(self._modes),
             ticket=their_ticket,
+            mapping=self._mapping,
+            more=self._gathering,
         )
+        self._prepare_checks(self._secret, self.offer.tie_breaker, controlling=True)
         self._place.send(self.user, self.device, self.offer, self._undelivered)
         self._carry_out()
 
     def take_offer(self, offer: Offer) -> None:
         """Begin, as the one who answers ``offer``."""
         self.id = offer.negotiation
-        self._machine = self._make_machine(offerer=False)
+        self._machine = self._make_machine(offerer=False, theirs=offer.modes)
+        self._machine.mappings = (self._mapping, offer.mapping)
         self._their_fingerprint = offer.fingerprint
         self._key = channel_key(offer.secret, self._secret)
-        answer = Answer(self.id, self._place.channels.fingerprint, self._secret, self._candidates, [self._mode])
+        self._told = self._candidates()
+        answer = Answer(
+            negotiation=self.id,
+            fingerprint=self._place.channels.fingerprint,
+            secret=self._secret,
+            candidates=self._told,
+            modes=list(self._modes),
+            mapping=self._mapping,
+            more=self._gathering,
+        )
         self._place.send(self.user, self.device, answer, None)
-        self._machine.begin(offer.candidates, self._place.clock.seconds())
+        self._prepare_checks(offer.secret, self._place.rng.getrandbits(63), controlling=False)
+        self._machine.begin(offer.candidates, self._place.clock.seconds(), complete=not offer.more)
         self._carry_out()
 
+    # --- what I tell, and go on telling while more is found
+
+    def _candidates(self) -> list[Candidate]:
+        found: list[Candidate] = []
+        if "tcp" in self._modes:
+            found += host_candidates(self._around.listening)
+        if "udp" in self._modes:
+            found += self._place.udp.candidates()
+        return found
+
     @property
-    def _mode(self) -> str:
-        return "relay" if self.relay else "tcp"
+    def _mapping(self) -> str:
+        return self._place.udp.mapping if "udp" in self._modes else ""
+
+    @property
+    def _gathering(self) -> bool:
+        return "udp" in self._modes and self._place.udp.gathering
+
+    def more_found(self) -> None:
+        """This side's candidates have changed: trickle the new ones."""
+        if self.over or self._checks is None:
+            return
+        new = [each for each in self._candidates() if each not in self._told]
+        self._told += new
+        self._machine.mappings = (self._mapping, self._machine.mappings[1])
+        more = MoreCandidates(self.id, new, self._mapping, self._gathering)
+        self._place.send(self.user, self.device, more, None)
+
+    def take_more(self, more: MoreCandidates) -> None:
+        """The other side found further candidates."""
+        self._machine.mappings = (self._machine.mappings[0], more.mapping)
+        self._machine.more(more.candidates, self._place.clock.seconds(), complete=not more.more)
+        self._carry_out()
 
     def take_answer(self, answer: Answer) -> None:
         """The other side's half, when it was I who offered."""
@@ -191,7 +250,8 @@ class Negotiator:
             return
         self._their_fingerprint = answer.fingerprint
         self._key = channel_key(self._secret, answer.secret)
-        self._machine.begin(answer.candidates, self._place.clock.seconds())
+        self._machine.mappings = (self._mapping, answer.mapping)
+        self._machine.begin(answer.candidates, self._place.clock.seconds(), complete=not answer.more)
         for link in list(self._links.values()):
             if link.channel is not None and link.proof is not None and not link.proved:
                 self._check_proof(link, link.channel, link.proof)
@@ -220,7 +280,7 @@ class Negotiator:
 
     # --- connections
 
-    def take_incoming(self, channel: TcpChannel, proof: Prove) -> None:
+    def take_incoming(self, channel: Link, proof: Prove) -> None:
         """``channel`` came in and says that it belongs here."""
         unproved = sum(1 for link in self._links.values() if not link.proved)
         if self.over or unproved >= PROOFS_HELD:
@@ -233,15 +293,14 @@ class Negotiator:
         link.channel = channel
         link.link_signal(channel, proof)
 
-    def secured(self, link: _Link, channel: TcpChannel) -> None:
+    def secured(self, link: _Link, channel: Link) -> None:
         """TLS stands on a connection that I called: compare the pin, and prove myself."""
-        assert channel.transport is not None
-        if not is_pinned(channel.transport, self._their_fingerprint):
+        if not channel.is_pinned(self._their_fingerprint):
             channel.drop("somebody else answered there: the certificate is not the one offered")
             return
-        channel.send(Prove(self.id, make_proof(self._key, DIALLER, exported_key(channel.transport))))
+        channel.send(Prove(self.id, make_proof(self._key, DIALLER, channel.exported_key())))
 
-    def proof_came(self, link: _Link, channel: TcpChannel, proof: Prove) -> None:
+    def proof_came(self, link: _Link, channel: Link, proof: Prove) -> None:
         """The other end of ``link`` has proved itself, or says so."""
         link.channel = channel
         if proof.negotiation != self.id:
@@ -250,9 +309,8 @@ class Negotiator:
             self._check_proof(link, channel, proof.mac)
             self._carry_out()
 
-    def _check_proof(self, link: _Link, channel: TcpChannel, mac: bytes) -> None:
-        assert channel.transport is not None
-        exported = exported_key(channel.transport)
+    def _check_proof(self, link: _Link, channel: Link, mac: bytes) -> None:
+        exported = channel.exported_key()
         if not is_proof(mac, self._key, DIALLED if link.dialler else DIALLER, exported):
             channel.drop(f"{channel.address} could not prove who it is")
             return
@@ -260,7 +318,7 @@ class Negotiator:
             channel.send(Prove(self.id, make_proof(self._key, DIALLED, exported)))
         link.proved = True
         channel.trust()
-        self._machine.proved(link.number, link.rung)
+        self._machine.proved(link.number, link.rung, self._place.clock.seconds())
 
     def nominated(self, link: _Link) -> None:
         """The offerer picked ``link``."""
@@ -287,6 +345,8 @@ class Negotiator:
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, Dial):
             self._dial(effect)
+        elif isinstance(effect, Check):
+            self._check(effect)
         elif isinstance(effect, Nominate):
             channel = self._links[effect.link].channel
             if channel is not None:
@@ -302,6 +362,13 @@ class Negotiator:
         offerer = self._machine.offerer
         link = _Link(self, dial.number, dial.rung, dialler=offerer or not self.relay)
         self._links[dial.number] = link
+        if dial.rung == UDP_RUNG and dial.candidate is not None:
+            remote = (dial.candidate.host, dial.candidate.port)
+            try:
+                link.channel = self._place.udp.dial(remote, self._their_fingerprint, link)
+            except P2pimError as error:
+                self.lost(link, error.message)
+            return
         if dial.candidate is None:
             call = self._place.channels.splice(self._server, self._ticket, link, dialler=offerer)
         else:
@@ -310,9 +377,10 @@ class Negotiator:
         call.addCallbacks(self._taken, self._not_taken, callbackArgs=(link,), errbackArgs=(link,))
         call.addErrback(lambda failure: self._log.failure("A call broke.", failure))
 
-    def _taken(self, channel: TcpChannel, link: _Link) -> None:
+    def _taken(self, channel: Link, link: _Link) -> None:
         self._calls.pop(link.number, None)
         link.channel = channel
+        self._machine.connected(link.number)
         if self.over and not link.proved:
             channel.drop("not needed any more")
 
@@ -321,6 +389,39 @@ class Negotiator:
         self._calls.pop(link.number, None)
         if not self.over:
             self.lost(link, _words(failure))
+
+    # --- checks
+
+    def _prepare_checks(self, secret: bytes, tie_breaker: int, *, controlling: bool) -> None:
+        """Answer the other side's checks from now on, whether mine have begun or not."""
+        if UDP_RUNG not in self._machine.ladder:
+            return
+        self._checks = CheckRun(
+            self._place.udp,
+            self._place.clock,
+            username=self.id.hex(),
+            key=check_key(secret),
+            controlling=controlling,
+            tie_breaker=tie_breaker,
+            rng=self._place.rng,
+            found=self._path_found,
+            failed=self._no_path,
+        )
+
+    def _check(self, check: Check) -> None:
+        self._checks_number = check.number
+        if self._checks is not None:
+            self._checks.add(check.candidates, complete=self._machine.complete)
+
+    def _path_found(self, candidate: Candidate, rtt: float) -> None:
+        if self._checks_number and not self.over:
+            self._machine.path_found(self._checks_number, candidate, rtt)
+            self._carry_out()
+
+    def _no_path(self, reason: str) -> None:
+        if self._checks_number and not self.over:
+            self._machine.dial_failed(self._checks_number, reason)
+            self._carry_out()
 
     def _set_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -355,6 +456,8 @@ class Negotiator:
     def _release(self, kept: _Link | None) -> None:
         """Close every connection and call but ``kept``."""
         self._set_timer()
+        if self._checks is not None:
+            self._checks.stop()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.cancel()
@@ -372,6 +475,7 @@ def _words(failure: Failure) -> str:
 
 
 _CALL_FAILURES: Final = {
+    "ConnectError": "there is no way there",  # what the kernel reports late, as an event, reaches us without its number
     "ConnectionRefusedError": "refused the connection",
     "TCPTimedOutError": "did not answer",
     "TimeoutError": "did not answer",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.peer.events import rfc3339
 from p2pim.peer.interfaces import IChannel
 
@@ -26,6 +27,10 @@ class PeerSettings:
     """When: with the first message ("chat"), to the whole LAN after signing in ("lan"), or on demand only ("never")."""
     quota: int | None = None
     """Bytes above which an offered file is refused; None: the disk decides."""
+
+    def __post_init__(self) -> None:
+        """:raises BadP2pServer: that is no P2P server."""
+        choose_p2p_server(self.p2p_server, None, "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from p2pim.core.candidates import Endpoint, Surroundings, host_candidates
+from p2pim.core.candidates import Endpoint, Surroundings
 from p2pim.core.limits import NEGOTIATIONS, NEGOTIATIONS_PER_USER, OFFERS_PER_MINUTE, USERS_IN_USE
 from p2pim.core.negotiation import REASON, Reasons, stands
 from p2pim.core.rate import TokenBucket
 from p2pim.errors import BadMessage, P2pimError, TooMany, UnexpectedMessage
-from p2pim.net.channel import TcpChannel
+from p2pim.net.links import Link
 from p2pim.peer.attempts import Try, no_direct_path
 from p2pim.peer.negotiator import Negotiator, Place
 from p2pim.wire.messages import Message, OpenSplice, SpliceTickets
-from p2pim.wire.signals import Answer, AnySignal, Decline, Offer, Prove
+from p2pim.wire.signals import Answer, AnySignal, Decline, MoreCandidates, Offer, Prove
 
 Journal = Callable[[str, str, str], None]
 
@@ -41,7 +42,7 @@ class SplicingSession(Protocol):
 class SwitchboardOwner(Protocol):
     """Who gets what comes of negotiations."""
 
-    def made(self, user: str, device: bytes, channel: TcpChannel, *, relay: bool) -> None:
+    def made(self, user: str, device: bytes, channel: Link, *, relay: bool) -> None:
         """A channel to ``device``: adopt it now."""
 
     def not_made(self, user: str, device: bytes, reasons: Reasons, *, relay: bool) -> None:
@@ -51,7 +52,7 @@ class SwitchboardOwner(Protocol):
 class Switchboard:
     """See the module.
 
-    :param mode: "tcp" or "auto": direct channels are made; "udp" or "none": they are not.
+    :param mode: which direct channels are made: "auto" (all that can be), "tcp", "udp" or "none".
     """
 
     _log = Logger()
@@ -71,11 +72,23 @@ class Switchboard:
         self._owner = owner
         self._session = session
         self._device = my_device
-        self._direct = mode in ("auto", "tcp")
+        self._mode = mode
         self._journal = journal
         self._negotiators: dict[bytes, Negotiator] = {}
         self._tries: dict[tuple[bytes, bool], Try] = {}
         self._offers: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The kinds of direct channel that can be made now."""
+        return tuple(
+            mode for mode in ("tcp", "udp") if self._mode in ("auto", mode) and (mode == "tcp" or self._place.udp.open)
+        )
+
+    def candidates_changed(self) -> None:
+        """This peer learned of another address of its own."""
+        for negotiator in list(self._negotiators.values()):
+            negotiator.more_found()
 
     # --- from this side
 
@@ -136,8 +149,8 @@ class Switchboard:
             self,
             attempt.user,
             attempt.device,
-            around=self.around,
-            candidates=[] if attempt.relay else host_candidates(self.around.listening),
+            around=replace(self.around, avoid=self._place.udp.addresses()),
+            modes=self.modes,
             relay=attempt.relay,
             ticket=ticket,
             server=self._session.server_address,
@@ -157,13 +170,15 @@ class Switchboard:
         if isinstance(signal, Offer):
             self._offered(user, device, signal)
             return
-        if not isinstance(signal, Answer | Decline):
+        if not isinstance(signal, Answer | MoreCandidates | Decline):
             return
         negotiator = self._negotiators.get(signal.negotiation)
         if negotiator is None or (negotiator.user, negotiator.device) != (user, device):
             return
         if isinstance(signal, Answer):
             negotiator.take_answer(signal)
+        elif isinstance(signal, MoreCandidates):
+            negotiator.take_more(signal)
         else:
             negotiator.take_decline(signal.reason)
 
@@ -188,7 +203,7 @@ class Switchboard:
         attempt.negotiator.take_offer(offer)
 
     def _refusal(self, user: str, offer: Offer, *, relay: bool) -> str:
-        if not relay and not (self._direct and "tcp" in offer.modes):
+        if not relay and not set(self.modes).intersection(offer.modes):
             return "direct channels of this kind are switched off here"
         now = self._place.clock.seconds()
         bucket = self._offers.pop(user, None) or TokenBucket(OFFERS_PER_MINUTE / 60, OFFERS_PER_MINUTE, now)
@@ -201,10 +216,10 @@ class Switchboard:
 
     # --- incoming connections (LinkOwner)
 
-    def link_secured(self, link: TcpChannel) -> None:
+    def link_secured(self, link: Link) -> None:
         """Somebody connected; who it is, they must say."""
 
-    def link_signal(self, link: TcpChannel, signal: AnySignal) -> None:
+    def link_signal(self, link: Link, signal: AnySignal) -> None:
         """The first word on a connection that came in."""
         if not isinstance(signal, Prove):
             raise UnexpectedMessage
@@ -214,13 +229,13 @@ class Switchboard:
         else:
             negotiator.take_incoming(link, signal)
 
-    def link_lost(self, link: TcpChannel, reason: str) -> None:
+    def link_lost(self, link: Link, reason: str) -> None:
         """It never said who it was."""
         self._journal("channel", "", f"a connection from {link.address or 'somebody'} came to nothing: {reason}")
 
     # --- ends (NegotiatorOwner)
 
-    def negotiated(self, negotiator: Negotiator, channel: TcpChannel) -> None:
+    def negotiated(self, negotiator: Negotiator, channel: Link) -> None:
         """There is a channel."""
         self._forget(negotiator)
         self._owner.made(negotiator.user, negotiator.device, channel, relay=negotiator.relay)

@@ -15,7 +15,8 @@ method               parameters                  result
 ``user-list``                                    users: [user, disabled, created_at, devices, counters]
 ``kick``             user                        user, sessions
 ``invite``           days (optional)             invite, expires_at
-``stats``                                        running, accounts, online, users: [user, counters, sessions]
+``stats``                                        running, accounts, online, users: [user, counters, sessions],
+                                                 p2p: counters of the P2P server, or null
 ``backup``           file                        file, bytes
 ``restore``          file (server stopped)       file, users
 ``check``                                        ok, problems, users, fingerprint

@@ -106,6 +106,7 @@ class AdminDesk:
             splices=sum(1 for splice in house.splices.splices if splice.joined),
             messages=house.counters.messages,
             spliced_bytes=house.counters.spliced_bytes,
+            p2p=house.beside.counters(),
         )
 
 

@@ -98,6 +98,9 @@ class IHouse(Protocol):
     def contacts_of(self, session: Session) -> list[Any]:
         """What a newcomer is told of others."""
 
+    def p2p_server(self) -> str | None:
+        """What a newcomer is told of a P2P server."""
+
     def leave(self, session: Session) -> None:
         """The session ends."""
 
@@ -240,7 +243,8 @@ class ServerConnection(FramedProtocol):
         limits = self._house.settings.limits
         self._send(
             Welcome(
-                session=session.id, user=session.user.name, address=session.address, p2p_server=None,
+                session=session.id, user=session.user.name, address=session.address,
+                p2p_server=self._house.p2p_server(),
                 heartbeat=limits.heartbeat, patience=limits.patience,
                 limits=Limits(CLIENT_FRAME, PAYLOAD, CONTACTS), token=admitted.token,
                 contacts=self._house.contacts_of(session), software=f"p2pim/{__version__}",

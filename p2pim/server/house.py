@@ -12,6 +12,7 @@ from p2pim.core.counters import CounterTable
 from p2pim.core.limits import EVERYONE_ROSTER
 from p2pim.core.presence import PresenceGraph
 from p2pim.net.server_tls import ServerTls
+from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
 from p2pim.server.gate import Gate
 from p2pim.server.names import KnownNames
@@ -37,6 +38,7 @@ class House:
 
     :param wall: the time in seconds since 1970.
     :param random_bytes: a source of secrets, as `os.urandom`.
+    :param beside: the P2P server beside this one.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class House:
         tls: ServerTls,
         wall: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        beside: BesideP2p | None = None,
     ) -> None:
         self.clock = clock
+        self.beside = beside or BesideP2p(None)
         self.settings = settings
         self.passwords = passwords
         self.wall = wall
@@ -91,6 +95,10 @@ class House:
     def contacts_of(self, session: Session) -> list[Person]:
         """What a newcomer is told of others."""
         return self.announcer.people(session.user.name)
+
+    def p2p_server(self) -> str | None:
+        """What a newcomer is told of a P2P server: the one configured, else the one beside this server."""
+        return self.settings.p2p.address or self.beside.told()
 
     def leave(self, session: Session) -> None:
         """The session ends."""

@@ -111,7 +111,7 @@ def invite(db: sqlite3.Connection, params: Params, now: float) -> Json:
 def stats(db: sqlite3.Connection, params: Params, now: float) -> Json:
     """What a stopped server knows: the counters."""
     users = [{**user, "online": False, "sessions": []} for user in accounts.list_accounts(db)]
-    return {"running": False, "accounts": len(users), "online": 0, "users": users}
+    return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None}
 
 
 # --- the database as a whole

@@ -20,6 +20,7 @@ from p2pim.errors import BadConfig, P2pimError
 from p2pim.net.certificates import ensure_certificate, format_fingerprint
 from p2pim.net.server_tls import ServerTls
 from p2pim.server.admin_socket import AdminDesk, AdminFactory
+from p2pim.server.beside import BesideP2p, MakeP2p
 from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
 from p2pim.server.passwords import Passwords, PasswordThreads
@@ -51,11 +52,12 @@ class ServerService(Service):
 
     :param reactor: with a steady clock (see `p2pim.taps.clock`).
     :param load: gives the settings, now and at each reload.
+    :param make_p2p: makes the P2P server beside this one; None: there is none, whatever the settings say.
     """
 
     name = "p2pim-server"
 
-    def __init__(self, reactor: Any, load: Callable[[], ServerSettings]) -> None:
+    def __init__(self, reactor: Any, load: Callable[[], ServerSettings], make_p2p: MakeP2p | None = None) -> None:
         self._reactor = reactor
         self._load = load
         self.settings = load()
@@ -64,6 +66,7 @@ class ServerService(Service):
         self._ports: list[Any] = []
         self._loops: list[LoopingCall] = []
         self._database: Database | None = None
+        self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
 
     # --- up
@@ -92,15 +95,23 @@ class ServerService(Service):
         tls = ServerTls(*certificate_files(self.settings, self.folder))
         self._database = Database(self._reactor, self.folder.database, "server")
         passwords = Passwords(self._threads.run)
-        self.house = House(self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom)
-        server = self.settings.server
-        port = self._reactor.listenTCP(server.port, self.house.port, backlog=BACKLOG, interface=server.interface)
-        self._ports.append(port)
+        self.house = House(
+            self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom, self.beside
+        )
+        self._ports.append(self._listen_for_clients(self.house))
         self._ports.append(self._listen_for_operators(self.house))
         self._threads.start()
         self._every(SWEEP, self.house.sweep)
         self._every(COUNTER_FLUSH, self.house.write_counters)
         self._reactor.callWhenRunning(self._ready)
+
+    def _listen_for_clients(self, house: House) -> Any:
+        server = self.settings.server
+
+        def listen_tcp(port: int) -> Any:
+            return self._reactor.listenTCP(port, house.port, backlog=BACKLOG, interface=server.interface)
+
+        return self.beside.listen(server.interface, server.port, self.settings.p2p, listen_tcp)
 
     def _listen_for_operators(self, house: House) -> Any:
         self.folder.socket.unlink(missing_ok=True)  # of a server that was killed: the lock is ours
@@ -127,7 +138,7 @@ class ServerService(Service):
         host = self._ports[0].getHost()
         content = {
             "tcp": format_address(host.host, host.port),
-            "udp": None,
+            "udp": self.beside.address,
             "web": None,
             "fingerprint": format_fingerprint(self.house.tls.fingerprint),
             "pid": os.getpid(),
@@ -151,8 +162,9 @@ class ServerService(Service):
                 _log.warn("server.{key} has changed, which needs a restart", key=key)
         self.settings = settings
         self.house.use(settings)
-        _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
+        self.beside.use(self._ports[0].getHost().port, settings.p2p)
         self._write_ready()
+        _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
 
     # --- down
 
@@ -165,6 +177,7 @@ class ServerService(Service):
         self.folder.remove_ready()
         for loop in self._loops:
             loop.stop()
+        self.beside.stop()
         await DeferredList([port.stopListening() for port in self._ports])
         if self.house is not None:
             await self._take_leave(self.house)

@@ -57,9 +57,20 @@ class LimitsSection(Struct, frozen=True, kw_only=True):
 
 
 class P2pSection(Struct, frozen=True, kw_only=True):
-    """``[p2p]``: the P2P server on UDP, at the TCP port + 1."""
+    """``[p2p]``: the P2P server on UDP, at the TCP port + 1; or another one that clients are told of."""
 
     enabled: bool = True
+    """Whether this server is a P2P server too."""
+    address: str = ""
+    """``HOST:PORT`` of the P2P server that clients are told of; empty: this one, if it is enabled."""
+    alternate_port: Port = 0
+    """The companion port of NAT tests; 0: the UDP port + 10000, or any free one where that is taken."""
+    alternate_address: str = ""
+    """The second address of NAT tests; empty: found where the host has one; "none": not used."""
+    rate: Annotated[float, Meta(ge=0.1, le=1e6)] = limits.STUN_RATE
+    """Answers per second to one address (IPv6: network of 64 bits) on average."""
+    burst: Annotated[float, Meta(ge=10, le=1e6)] = limits.STUN_BURST
+    """Answers to one address at once."""
 
 
 class WebSection(Struct, frozen=True, kw_only=True):

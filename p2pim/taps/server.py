@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
-from p2pim.errors import P2pimError
+from p2pim.core.p2p_choice import read_p2p_server
+from p2pim.errors import BadConfig, P2pimError
+from p2pim.p2pserver.service import P2pService
+from p2pim.p2pserver.sockets import P2pSettings
+from p2pim.server.beside import LAST_PORT
 from p2pim.server.service import ServerService
-from p2pim.server.settings import ServerSettings
+from p2pim.server.settings import P2pSection, ServerSettings
 from p2pim.taps.clock import use_steady_clock
 from p2pim.taps.config import load_config
 
@@ -38,6 +43,21 @@ def allow_many_connections() -> None:
     """Let the process have as many files open as the system lets it: each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class IntegratedP2p(P2pService):
+    """The P2P server beside the server."""
+
+    def __init__(self, reactor: Any, interface: str, port: int, section: P2pSection) -> None:
+        super().__init__(reactor, p2p_settings(interface, port, section), time.monotonic, os.urandom)
+        self._interface = interface
+
+    def use(self, section: P2pSection) -> None:
+        """Go on with other settings, on the same port.
+
+        :raises OSError: another address or companion port cannot be had.
+        """
+        self.reload(p2p_settings(self._interface, self.port, section))
 
 
 class SignallingServerService(ServerService):
@@ -70,7 +90,39 @@ def settings_from(options: Options) -> ServerSettings:
         "web": {"address": options["web"]},
     }
     file = Path(options["config"]).absolute() if options["config"] else None
-    return load_config(ServerSettings, file, os.environ, given)
+    settings = load_config(ServerSettings, file, os.environ, given)
+    check_p2p(settings)
+    return settings
+
+
+def check_p2p(settings: ServerSettings) -> None:
+    """Find mistakes in ``[p2p]`` before anything is opened.
+
+    :raises BadConfig: there is one.
+    """
+    section, server = settings.p2p, settings.server
+    if section.address:
+        try:
+            read_p2p_server(section.address)
+        except P2pimError as error:
+            raise BadConfig(f"p2p.address: {error.message}") from None
+    if section.enabled:
+        p2p_settings("", server.port + 1 if 0 < server.port < LAST_PORT else 0, section)
+
+
+def p2p_settings(interface: str, port: int, section: P2pSection) -> P2pSettings:
+    """What the P2P server beside the server is made with.
+
+    :raises BadConfig: an address is none.
+    """
+    return P2pSettings(
+        port=port,
+        interface=interface,
+        alternate_port=section.alternate_port,
+        alternate_address=section.alternate_address,
+        rate=section.rate,
+        burst=section.burst,
+    )
 
 
 def makeService(options: Options) -> IService:
@@ -80,9 +132,12 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    def make_p2p(interface: str, port: int, section: P2pSection) -> IntegratedP2p:
+        return IntegratedP2p(reactor, interface, port, section)
+
     use_steady_clock(reactor)
     allow_many_connections()
     try:
-        return SignallingServerService(reactor, lambda: settings_from(options))
+        return SignallingServerService(reactor, lambda: settings_from(options), make_p2p)
     except P2pimError as error:
         raise SystemExit(f"p2pim-server: {error.code}: {error.message}") from None  # a UsageError would end with 0

@@ -43,6 +43,8 @@ Payload = Annotated[bytes, Meta(max_length=96 * 1024)]
 """What one device tells another; see `p2pim.wire.signals`."""
 Address = Annotated[str, Meta(max_length=64)]
 """``host:port``, or ``[host]:port`` for IPv6."""
+P2pAddress = Annotated[str, Meta(max_length=264)]
+"""The same with a name for the host, or ``:port``: at the address at which the client has reached the server."""
 
 
 class Message(Struct, frozen=True, array_like=True, gc=False):
@@ -196,7 +198,8 @@ class Welcome(Message, frozen=True, tag=30):
     session: bytes
     user: Name
     address: Address
-    p2p_server: Address | None
+    p2p_server: P2pAddress | None
+    """The P2P server to use, if any; see `p2pim.core.p2p_choice`."""
     heartbeat: float
     """Seconds between the client's pings."""
     patience: float

@@ -90,6 +90,10 @@ class Offer(Signal, frozen=True, tag=10):
     """What the offerer would take: any of "tcp", "udp", "relay"."""
     ticket: Annotated[bytes, Meta(max_length=64)] = b""
     """The answerer's ticket when a "relay" is offered."""
+    mapping: Annotated[str, Meta(max_length=32)] = ""
+    """How the sender's NAT maps (see `p2pim.core.gathering`), where known: so that each side can tell what is wrong."""
+    more: bool = False
+    """Whether `MoreCandidates` will follow."""
 
 
 class Answer(Signal, frozen=True, tag=11):
@@ -100,6 +104,17 @@ class Answer(Signal, frozen=True, tag=11):
     secret: Secret
     candidates: CandidateList
     modes: Annotated[list[Annotated[str, Meta(max_length=8)]], Meta(max_length=8)]
+    mapping: Annotated[str, Meta(max_length=32)] = ""
+    more: bool = False
+
+
+class MoreCandidates(Signal, frozen=True, tag=13):
+    """Further addresses of the sender, found since its offer or answer; ``more``: and these are not the last."""
+
+    negotiation: NegotiationId
+    candidates: CandidateList
+    mapping: Annotated[str, Meta(max_length=32)] = ""
+    more: bool = False
 
 
 class Decline(Signal, frozen=True, tag=12):
@@ -198,11 +213,11 @@ class FileState(Signal, frozen=True, tag=33):
 
 
 AnySignal = (
-    ChatMessage | Receipt | Typing | Offer | Answer | Decline | Prove | Nominate | ChannelPing | ChannelPong | Bye
-    | FileOffer | FileAnswer | RangeRequest | FileState
+    ChatMessage | Receipt | Typing | Offer | Answer | MoreCandidates | Decline | Prove | Nominate | ChannelPing
+    | ChannelPong | Bye | FileOffer | FileAnswer | RangeRequest | FileState
 )  # fmt: skip
 
-NEGOTIATION: Final = (Offer, Answer, Decline)
+NEGOTIATION: Final = (Offer, Answer, MoreCandidates, Decline)
 TRANSFER: Final = (FileOffer, FileAnswer, RangeRequest, FileState)
 CHANNEL_ONLY: Final = (Prove, Nominate, ChannelPing, ChannelPong, Bye)
 

@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, Surroundings
-from p2pim.core.limits import NEGOTIATION_TIME
+from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME
 from p2pim.core.negotiation import (
     DIRECT_LADDER,
     INCOMING_RUNG,
     RELAY_LADDER,
+    TCP_HEAD_START,
+    TCP_LADDER,
     Adopt,
+    Check,
     Dial,
     Effect,
     Exhausted,
@@ -56,8 +59,8 @@ class OffererTests(SynchronousTestCase):
         machine = offerer()
         machine.begin([ONE], 100.1)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(dial.number, dial.rung, 0.0)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         self.assertEqual(machine.effects(), [Nominate(dial.number), Adopt(dial.number, LAN_RUNG)])
         self.assertTrue(machine.over)
         self.assertIsNone(machine.timer())
@@ -71,17 +74,17 @@ class OffererTests(SynchronousTestCase):
         machine.time_passed(100.05)
         self.assertEqual([dial.candidate for dial in dials(machine.effects())], [ONE])
 
-    def test_rungs_race_and_each_has_its_delay(self) -> None:
-        """The ladder is not climbed in turn: UDP joins a moment later, without waiting for TCP to fail."""
-        machine = offerer((*DIRECT_LADDER, UDP_RUNG))
+    def test_all_rungs_begin_at_once(self) -> None:
+        """The ladder is not climbed in turn: checks go out while TCP is being dialled."""
+        machine = offerer(DIRECT_LADDER)
         machine.begin([ONE, PUBLIC, UDP], 100.0)
-        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {LAN_RUNG, DIRECT_RUNG})
-        machine.time_passed(100.2)
-        self.assertEqual({dial.rung for dial in dials(machine.effects())}, {UDP_RUNG})
+        effects = machine.effects()
+        self.assertEqual({dial.rung for dial in dials(effects)}, {LAN_RUNG, DIRECT_RUNG})
+        self.assertEqual([e.candidates for e in effects if isinstance(e, Check)], [(UDP,)])
 
     def test_candidates_of_rungs_that_are_not_climbed_are_left(self) -> None:
         """No UDP in a TCP ladder."""
-        machine = offerer()
+        machine = offerer(TCP_LADDER)
         machine.begin([UDP], 100.0)
         self.assertEqual(machine.effects(), [])
 
@@ -121,10 +124,10 @@ class OffererTests(SynchronousTestCase):
         machine = offerer()
         machine.begin([], 100.0, complete=False)
         machine.declined("nothing here")
-        self.assertEqual(machine.effects(), [])
+        self.assertEqual([effect for effect in machine.effects() if not isinstance(effect, Check)], [])
         machine.more([ONE], 101.0, complete=True)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
+        machine.proved(dial.number, dial.rung, 0.0)
         self.assertEqual(machine.state, State.DONE)
 
     def test_candidates_named_twice_are_dialled_once(self) -> None:
@@ -161,8 +164,8 @@ class AnswererTests(SynchronousTestCase):
         machine = answerer()
         machine.begin([ONE], 100.0)
         [dial] = dials(machine.effects())
-        machine.proved(dial.number, dial.rung)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(dial.number, dial.rung, 0.0)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         self.assertEqual(machine.effects(), [])
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
@@ -173,7 +176,7 @@ class AnswererTests(SynchronousTestCase):
         machine.begin([ONE], 100.0)
         machine.effects()
         machine.nominated(-1)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         machine.incoming_failed(-1, "closed")
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [])
@@ -186,7 +189,7 @@ class AnswererTests(SynchronousTestCase):
         [exhausted] = machine.effects()
         assert isinstance(exhausted, Exhausted)
         self.assertIn("10.0.0.3:5000: refused", exhausted.reason)
-        machine.proved(-1, INCOMING_RUNG)
+        machine.proved(-1, INCOMING_RUNG, 0.0)
         machine.nominated(-1)
         self.assertEqual(machine.effects(), [Adopt(-1, INCOMING_RUNG)])
 
@@ -232,9 +235,9 @@ class AnyOrderTests(SynchronousTestCase):
             elif event == "fail":
                 machine.dial_failed(numbers.pop() if numbers else 1, "refused")
             elif event == "prove":
-                machine.proved(numbers[-1] if numbers else 1, LAN_RUNG)
+                machine.proved(numbers[-1] if numbers else 1, LAN_RUNG, 0.0)
             elif event == "incoming":
-                machine.proved(-1, INCOMING_RUNG)
+                machine.proved(-1, INCOMING_RUNG, 0.0)
             elif event == "nominate":
                 machine.nominated(-1)
             elif event == "lose":
@@ -249,3 +252,123 @@ class AnyOrderTests(SynchronousTestCase):
                     ends.append(effect)
         self.assertEqual(len(ends), 1)
         self.assertIsNone(machine.timer())
+
+
+class UdpRungTests(SynchronousTestCase):
+    """Checks race with dials; a path becomes a link, and TCP that is nearly there is waited for."""
+
+    def begun(self, *candidates: Candidate) -> tuple[Negotiation, int]:
+        machine = offerer()
+        machine.begin(list(candidates), 100.0)
+        (check,) = (effect for effect in machine.effects() if isinstance(effect, Check))
+        return machine, check.number
+
+    def linked(self, machine: Negotiation, number: int) -> int:
+        machine.path_found(number, UDP)
+        (dial,) = dials(machine.effects())
+        self.assertEqual((dial.rung, dial.candidate), (UDP_RUNG, UDP))
+        return dial.number
+
+    def test_the_first_path_becomes_a_link_and_the_link_a_channel(self) -> None:
+        """Later paths change nothing."""
+        machine, number = self.begun(UDP)
+        link = self.linked(machine, number)
+        machine.path_found(number, UDP)
+        self.assertEqual(machine.effects(), [])
+        machine.proved(link, UDP_RUNG, 100.1)
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_a_tcp_connection_that_stands_gets_a_head_start(self) -> None:
+        """It is the better channel where both work."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        self.assertEqual(machine.effects(), [])
+        machine.proved(1, LAN_RUNG, 100.2)
+        self.assertEqual(machine.effects(), [Nominate(1), Adopt(1, LAN_RUNG)])
+
+    def test_the_head_start_ends(self) -> None:
+        """A TCP connection that never proves itself costs a moment, not the channel."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        at = machine.timer()
+        self.assertAlmostEqual(at or 0.0, 100.1 + TCP_HEAD_START)
+        machine.time_passed(at or 0.0)
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_a_tcp_connection_that_fails_ends_the_head_start(self) -> None:
+        """At once."""
+        machine, number = self.begun(ONE, UDP)
+        link = self.linked(machine, number)
+        machine.connected(1)
+        machine.proved(link, UDP_RUNG, 100.1)
+        machine.dial_failed(1, "refused the connection")
+        self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_candidates_that_trickle_in_join_the_checks_under_way(self) -> None:
+        """Under the same number."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        machine.more([UDP], 100.1, complete=False)
+        machine.more([Candidate("host", "udp", "8.8.4.4", 7000)], 100.2, complete=True)
+        checks = [effect for effect in machine.effects() if isinstance(effect, Check)]
+        self.assertEqual([len(check.candidates) for check in checks], [0, 1, 1])
+        self.assertEqual(len({check.number for check in checks}), 1)
+
+    def test_the_news_that_nothing_more_comes_reaches_the_checks(self) -> None:
+        """Or they would wait for it until their time is up."""
+        machine, number = self.begun(UDP)
+        machine.more([], 100.5, complete=True)
+        self.assertEqual(machine.effects(), [Check(number, ())])
+
+    def test_a_path_to_somebody_who_named_no_address_counts(self) -> None:
+        """Peer-reflexive: the other side is still asking where it is, and its checks come through already."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        (check,) = machine.effects()
+        assert isinstance(check, Check)
+        self.linked(machine, check.number)
+
+    def test_more_candidates_while_a_link_is_opened_open_no_second_one(self) -> None:
+        """The checks go on and find what they have found again."""
+        machine, number = self.begun(UDP)
+        link = self.linked(machine, number)
+        machine.more([Candidate("host", "udp", "8.8.4.4", 7000)], 100.5, complete=True)
+        machine.path_found(number, UDP)
+        machine.path_found(number, Candidate("host", "udp", "8.8.4.4", 7000))
+        self.assertEqual(dials(machine.effects()), [])
+        machine.dial_failed(link, "QUIC failed")
+        (second,) = dials(machine.effects())
+        self.assertEqual(second.candidate, Candidate("host", "udp", "8.8.4.4", 7000))
+        machine.dial_failed(second.number, "QUIC failed")
+        self.assertEqual(dials(machine.effects()), [])
+
+    def test_trickled_candidates_do_not_make_a_scanner_of_a_peer(self) -> None:
+        """However many there are, by however many signals: no more calls than one offer could cause."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        for number in range(200):
+            candidate = Candidate("host", "tcp", f"10.0.{number}.9", 7000)
+            machine.more([candidate], 100.0 + number / 1000, complete=False)
+        machine.time_passed(109.0)
+        self.assertLessEqual(len(dials(machine.effects())), DIALS_PER_NEGOTIATION)
+
+    def test_the_reason_names_what_the_nats_do(self) -> None:
+        """Not that some check was lost."""
+        for mine, theirs, words in (
+            ("address-and-port-dependent", "address-and-port-dependent", "both NATs"),
+            ("endpoint-independent", "address-and-port-dependent", "the other one lets in only answers"),
+            ("asking", "endpoint-independent", "the P2P server has not answered yet"),
+            ("address-and-port-dependent", "asking", "the other side has had no answer"),
+            ("blocked", "endpoint-independent", "this network lets no UDP through"),
+            ("endpoint-independent", "blocked", "the other side's network lets no UDP through"),
+        ):
+            machine, number = self.begun(UDP)
+            machine.mappings = (mine, theirs)
+            machine.dial_failed(number, "no check was answered")
+            machine.declined("udp: no check was answered")
+            (failed,) = (effect for effect in machine.effects() if isinstance(effect, Failed))
+            self.assertIn(words, dict(failed.reasons)[UDP_RUNG])

@@ -131,11 +131,12 @@ class TownCase(TestCase):
     """A test in a town, with a server that listens already."""
 
     timeout = 60
+    server_options: tuple[str, ...] = ()
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         self.town = Town(self)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.town.programs.stop()))
-        return Deferred.fromCoroutine(self.town.start_server())
+        return Deferred.fromCoroutine(self.town.start_server(*self.server_options))
 
     async def person(self, name: str, *options: str, up: bool = True) -> Person:
         """Somebody who is registered, and ``up`` with these options."""

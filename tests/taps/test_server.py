@@ -44,6 +44,19 @@ class OptionTests(SynchronousTestCase):
             settings_from(self.options("--port", "many"))
         self.assertIn("server.port", caught.exception.message)
 
+    def test_mistakes_about_the_p2p_server_are_told_before_anything_opens(self) -> None:
+        """An address that is none, and ports that would be the same."""
+        for section, text in (
+            ('address = "nonsense"', "p2p.address"),
+            ('alternate_address = "nowhere"', "nowhere"),
+            ("alternate_port = 4531", "must differ"),
+        ):
+            file = Path(self.mktemp())
+            file.write_text(f"[p2p]\n{section}\n")
+            with self.assertRaises(BadConfig) as caught:
+                settings_from(self.options("--config", str(file)))
+            self.assertIn(text, caught.exception.message)
+
     def test_unknown_options_are_refused(self) -> None:
         """As twistd does."""
         with self.assertRaises(UsageError):

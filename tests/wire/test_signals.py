@@ -21,6 +21,7 @@ SIGNALS: list[s.AnySignal] = [
     s.Typing(),
     s.Offer(ID, 5, KEY, KEY, [CANDIDATE], ["tcp", "relay"], KEY),
     s.Answer(ID, KEY, KEY, [CANDIDATE], ["tcp"]),
+    s.MoreCandidates(ID, [CANDIDATE], "endpoint-independent", True),
     s.Decline(ID, "busy"),
     s.Prove(ID, KEY),
     s.Nominate(),

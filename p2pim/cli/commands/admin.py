@@ -150,9 +150,17 @@ def stats_command(invocation: Invocation) -> None:
     invocation.output.note(
         f"The server {state}; {count_text(result['accounts'], 'account')}, {result['online']} online."
     )
+    invocation.output.note(_p2p_text(result.get("p2p")))
     columns = ("USER", "ONLINE", "UPLOADS", "BYTES", "LAST", "DOWNLOADS", "BYTES", "LAST", "RELAYED")
     right = ("UPLOADS", "BYTES", "DOWNLOADS", "RELAYED")
     invocation.output.table(columns, [_stats_row(user) for user in result["users"]], right=right)
+
+
+def _p2p_text(p2p: Mapping[str, Any] | None) -> str:
+    if p2p is None:
+        return "No P2P server runs beside it."
+    counts = "{requests} questions, {answers} answered, {refused} refused; {ignored} other datagrams".format(**p2p)
+    return f"P2P server on UDP {p2p['address']}: {counts}."
 
 
 def _stats_row(user: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""A laboratory of kernel NATs, and the pairs of peers that are tried in it."""
