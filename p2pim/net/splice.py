@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.net.eager import can_write_at_once, write_at_once
+from p2pim.net.eager import can_write_at_once, read_much, write_at_once
 from p2pim.wire.channel import SPLICE_PREFACE, SPLICE_PREFACE_BYTES, SPLICE_READY, TICKET_BYTES
 
 TLS_HANDSHAKE: Final = 0x16
@@ -128,6 +128,7 @@ class SpliceEnd(Protocol):
     def connectionMade(self) -> None:
         self._tcp = self.transport
         self._eager = can_write_at_once(self._tcp)
+        read_much(self._tcp)
         self._tcp.setTcpNoDelay(True)
         self._tcp.pauseProducing()
         self._ready(self)
@@ -164,7 +165,7 @@ class SpliceEnd(Protocol):
     def pass_on(self, data: bytes) -> None:
         """Bytes of the other end for the machine at this one."""
         if self._eager:
-            write_at_once(self._tcp, data)
+            write_at_once(self._tcp, data, pause=True)
         else:
             self._tcp.write(data)
 
