@@ -24,6 +24,7 @@ from p2pim.net.datagram import UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
 from p2pim.net.peer_tls import PeerIdentity
 from p2pim.net.quic import LinkOwner, QuicChannel
+from p2pim.net.quic_connection import prepare
 from p2pim.net.quic_factory import UdpChannelFactory
 from p2pim.wire.checks import check_username
 from p2pim.wire.signals import Candidate
@@ -99,6 +100,7 @@ class UdpPaths:
             self._open(family)
         self._servers = tuple(first.values())
         self._turn()
+        prepare()  # while the answers are on their way
 
     def _open(self, family: int) -> bool:
         if family in self._sockets:
