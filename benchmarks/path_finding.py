@@ -1,8 +1,8 @@
 """How soon is there a direct path between two NATs, and how soon is somebody reached?
 
-In the laboratory of kernel NATs (tests/natlab), with one-way delays of 20 ms to A, 30 ms to B and 5 ms to the server, so
-a round trip takes 50 ms from A to the server and 100 ms between the peers. p2pim runs as its real commands, with agents
-that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a plain
+In the laboratory of kernel NATs (tests/natlab), with one-way delays of 20 ms to A, 30 ms to B and 5 ms to the server,
+so a round trip takes 50 ms from A to the server and 100 ms between the peers. p2pim runs as its real commands, with
+agents that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a plain
 TCP relay on the server's machine, its connections made beforehand. Needs root.
 
     python -m benchmarks.path_finding            # about six minutes
@@ -227,9 +227,7 @@ def main() -> int:
     given = options.parse_args()
     if missing():
         raise SystemExit(f"no laboratory here: {missing()}")
-    results = {
-        pair: measure_pair(pair, given.rounds, given.only, given.folder) for pair in given.pairs.split(",")
-    }
+    results = {pair: measure_pair(pair, given.rounds, given.only, given.folder) for pair in given.pairs.split(",")}
     met = report(results)
     print_machine()
     write_json(given.json, results)

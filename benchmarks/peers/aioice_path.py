@@ -48,7 +48,7 @@ async def main() -> None:
     await asyncio.to_thread(sys.stdin.readline)
     try:
         result = await asyncio.wait_for(find_path(reader, writer), PATIENCE)
-    except (TimeoutError, asyncio.TimeoutError, ConnectionError):
+    except (TimeoutError, ConnectionError):
         result = {}
     print(json.dumps(result), flush=True)
     writer.close()
