@@ -2,8 +2,8 @@
 
 In the laboratory of kernel NATs (tests/natlab), with one-way delays of 20 ms to A, 30 ms to B and 5 ms to the server,
 so a round trip takes 50 ms from A to the server and 100 ms between the peers. p2pim runs as its real commands, with
-agents that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a plain
-TCP relay on the server's machine, its connections made beforehand. Needs root.
+agents that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a
+plain TCP relay on the server's machine, its connections made beforehand. Needs root.
 
     python -m benchmarks.path_finding            # about six minutes
     python -m benchmarks.path_finding --rounds 3 --pairs port-restricted/port-restricted,symmetric/symmetric
