@@ -10,8 +10,8 @@ plain TCP relay on the server's machine, its connections made beforehand. Needs 
 
 For p2pim: from the request to connect, and to send a message directly, until the first packet from the other side has
 come at both ends, the channel is open at both, and the message is there; in another run from the request to send a
-message until it has arrived by the relay. For aioice: from the start at both ends at once until an application's first
-datagram has come at both.
+message until it has arrived by the relay. For aioice: from the start at both ends at once (it needs no offer to begin
+at the other end) until the first packet has come at both, and an application's first datagram, which nothing encrypts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ COLUMNS = {
     "open": "channel open at both",
     "message": "first direct message there",
     "relayed": "first message there by relay",
-    "aioice": "aioice: first datagram at both",
+    "aioice packet": "aioice: first packet at both ends",
+    "aioice": "aioice: first datagram of an application at both",
 }
 
 
@@ -172,7 +173,10 @@ class Bench:
             end.stdin.flush()
         for end in ends:
             said.append(json.loads(end.communicate()[0]))
-        return {"aioice": max(each.get("came", NEVER) for each in said) - begun}
+        return {
+            "aioice packet": max(self._packet(host, begun) for host in "AB") - begun,
+            "aioice": max(each.get("came", NEVER) for each in said) - begun,
+        }
 
 
 def measure_pair(pair: str, rounds: int, only: str, folder: Path | None) -> dict[str, float]:

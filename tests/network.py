@@ -99,6 +99,18 @@ class Node:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Dialled:
+    """What became of a SYN that arrived at ``host``: whether somebody listens on ``port`` there, as whom they see the
+    dialler, and how many seconds it took."""
+
+    host: Host
+    port: int
+    taken: bool
+    seen: Endpoint
+    delay: float
+
+
 class UdpSocket:
     """A bound UDP socket of a `Host`."""
 
@@ -141,8 +153,7 @@ class Host(Node):
 
     def arrive(self, packet: Packet) -> None:
         if packet.transport == "tcp":
-            if packet.target[1] in self.listening:
-                self.world.connected(packet)
+            self.world.dialled(packet, self)
             return
         socket = self.sockets.get(packet.target[1])
         if socket is None:
@@ -151,9 +162,9 @@ class Host(Node):
             self.world.delivered += 1
             socket.received(packet.data, packet.source)
 
-    def connect(self, target: Endpoint, outcome: Callable[[bool], None], timeout: float = 10.0) -> None:
-        """Whether a TCP connection to ``target`` comes about: ``outcome`` is called once."""
-        self.world.connect(self, target, outcome, timeout)
+    def connect(self, target: Endpoint, outcome: Callable[[Dialled], None]) -> None:
+        """Try TCP to ``target``: ``outcome`` is called when the answer is here, and never when the SYN gets lost."""
+        self.world.connect(self, target, outcome)
 
 
 @dataclass
@@ -222,6 +233,8 @@ class Nat(Node):
         """In: only through a live binding whose filter lets the sender pass."""
         binding = self._by_port.get((packet.transport, packet.target[1]))
         now = self.world.clock.seconds()
+        if packet.transport == "udp" and not self.udp:
+            binding = None
         if binding is None or now - binding.used > self.lifetime or not self._permits(binding, packet.source, now):
             self.world.lost += 1
             return
@@ -252,7 +265,7 @@ class Internet:
         self.clock, self.random = clock, rng
         self.public = Network(self)
         self.sent = self.delivered = self.lost = 0
-        self._dials: dict[bytes, tuple[float, Callable[[bool], None]]] = {}
+        self._dials: dict[bytes, tuple[float, Callable[[Dialled], None]]] = {}
 
     def host(self, address: str, link: Link = Link()) -> Host:
         """A host with a public address."""
@@ -295,23 +308,19 @@ class Internet:
         for _ in range(copies):
             self.clock.callLater(link.delay + self.random.random() * link.jitter, arrive, packet)
 
-    def connect(self, host: Host, target: Endpoint, outcome: Callable[[bool], None], timeout: float) -> None:
-        """A TCP connection attempt: a SYN that may find its way to a listening port, and as long a way back."""
+    def connect(self, host: Host, target: Endpoint, outcome: Callable[[Dialled], None]) -> None:
+        """See `Host.connect`: a SYN that may find its way, and as long a way back."""
         mark = self.random.randbytes(8)
-
-        def finish(ok: bool) -> None:
-            if self._dials.pop(mark, None) is not None:
-                outcome(ok)
-
-        self._dials[mark] = (self.clock.seconds(), finish)
-        self.clock.callLater(timeout, finish, False)
+        self._dials[mark] = (self.clock.seconds(), outcome)
         host.emit(Packet((host.address, self.random.randrange(*EPHEMERAL)), target, mark, "tcp"))
 
-    def connected(self, syn: Packet) -> None:
-        """A SYN reached a listener: the dialler learns of it after the way back."""
-        begun, finish = self._dials.get(syn.data, (0.0, None))
-        if finish is not None:
-            self.clock.callLater(self.clock.seconds() - begun, finish, True)
+    def dialled(self, syn: Packet, host: Host) -> None:
+        """A SYN has arrived: the dialler learns of it after the way back."""
+        begun, outcome = self._dials.pop(syn.data, (0.0, None))
+        if outcome is not None:
+            delay = self.clock.seconds() - begun
+            taken = syn.target[1] in host.listening
+            self.clock.callLater(delay, outcome, Dialled(host, syn.target[1], taken, syn.source, delay))
 
 
 class _Firewall(Nat):

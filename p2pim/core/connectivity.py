@@ -11,15 +11,17 @@ peer-reflexive candidate (RFC 8445, section 7.3.1.3), checked at once (a trigger
 first checks died in front of whose NAT.
 
 What is not here: nomination by USE-CANDIDATE. The controlling side opens QUIC on the pair it prefers, which says the
-same with one round trip less (docs/decisions/0007-quic-nominates.md).
+same with one round trip less (docs/decisions/0005-quic-nominates.md).
 
-Bounds: `limits.PAIRS` endpoints, `limits.CHECKS_PER_PAIR` datagrams of about 100 bytes to one that never answers.
+Bounds: `limits.PAIRS` endpoints, and `limits.CHECKS_PER_PAIR` checks and as many responses, of about 100 bytes each, to
+one that never answers: whoever holds the key can ask in somebody else's name. A check of our own that comes back to us
+is nobody's.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -48,6 +50,9 @@ class Pair:
     priority: int
     state: PairState = PairState.WAITING
     sent: int = 0
+    responses: int = 0
+    """Sent while nothing had come back from there."""
+    triggered: int = 0
     due: float = 0.0
     rtt: float | None = None
     heard: bool = False
@@ -120,17 +125,22 @@ class CheckList:
     def receive(self, data: bytes, source: Endpoint, now: float) -> bool:
         """A datagram from ``source``; whether it was a valid check or response of this negotiation."""
         try:
-            message = read_check(data, self.key)
+            message = read_check(data, self.key, self._pending(source))
         except WireError:
             self.strangers += 1
             return False
-        if isinstance(message, Check):
-            if message.username != self.username:
-                self.strangers += 1
-                return False
-            self._asked(message, source, now)
-            return True
-        return self._answered(message, source, now)
+        if not isinstance(message, Check):
+            return self._answered(message, source, now)
+        if message.username != self.username or message.tie_breaker == self.tie_breaker:
+            self.strangers += 1
+            return False
+        self._asked(message, source, now)
+        return True
+
+    def _pending(self, source: Endpoint) -> Container[bytes]:
+        """The transactions of the checks that ``source`` has not answered."""
+        pair = self.pairs.get(source)
+        return pair.pending if pair is not None else ()
 
     def handle_timer(self, now: float) -> None:
         """`timer` has come: send what is due, give up what is over."""
@@ -181,25 +191,46 @@ class CheckList:
         pair = self.pairs.get(remote)
         return pair is not None and (pair.heard or pair.state is PairState.SUCCEEDED)
 
+    def awaits(self, source: Endpoint) -> bool:
+        """Whether ``source`` has been sent a check that it has not answered."""
+        pair = self.pairs.get(source)
+        return pair is not None and bool(pair.pending)
+
     # --- inside
 
     def _asked(self, check: Check, source: Endpoint, now: float) -> None:
-        if check.controlling == self.controlling and not self._settle_roles(check, source):
+        pair = self._asker(check, source)
+        if pair is None or (check.controlling == self.controlling and not self._settle_roles(check, source)):
             return
         self._outgoing.append((pack_response(check.transaction, source, self.key), source))
+        pair.heard = True
+        if not self._ended and pair.state is not PairState.SUCCEEDED and pair not in self._triggered:
+            self._trigger(pair, now)
+
+    def _asker(self, check: Check, source: Endpoint) -> Pair | None:
+        """The pair of a check's source, if that is to have a response."""
         pair = self.pairs.get(source)
         if pair is None:
             if len(self.pairs) >= limits.PAIRS + limits.PEER_REFLEXIVE:
-                return
+                return None
             pair = self.pairs[source] = Pair(source, "peer-reflexive", check.priority)
-        pair.heard = True
-        if not self._ended and pair.state is not PairState.SUCCEEDED and pair not in self._triggered:
-            recent = pair.pending and now - max(pair.pending.values()) < limits.CHECK_PACE
-            if not recent:
-                pair.state, pair.sent = PairState.WAITING, min(pair.sent, limits.CHECKS_PER_PAIR - 2)
-                self._triggered.append(pair)
-                self._next_check = now
-                self.handle_timer(now)
+        if pair.state is not PairState.SUCCEEDED:
+            if pair.responses >= limits.CHECKS_PER_PAIR:
+                return None
+            pair.responses += 1
+        return pair
+
+    def _trigger(self, pair: Pair, now: float) -> None:
+        """A triggered check (RFC 8445, section 7.3.1.4), unless one has just been sent. There are always some left."""
+        if pair.pending and now - max(pair.pending.values()) < limits.CHECK_PACE:
+            return
+        if pair.triggered < limits.CHECKS_TRIGGERED:
+            pair.triggered += 1
+            pair.sent = min(pair.sent, limits.CHECKS_PER_PAIR - 1)
+        pair.state = PairState.WAITING
+        self._triggered.append(pair)
+        self._next_check = now
+        self.handle_timer(now)
 
     def _settle_roles(self, check: Check, source: Endpoint) -> bool:
         """RFC 8445, section 7.3.1.1: the greater tie-breaker controls. False when the peer must change instead."""

@@ -11,8 +11,10 @@ since the server never sends more than it received.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from math import inf
 from random import Random
 from typing import Final
 
@@ -27,7 +29,10 @@ INDEPENDENT: Final = "endpoint-independent"
 DEPENDENT: Final = "address-and-port-dependent"
 UNTRANSLATED: Final = "none"
 BLOCKED: Final = "blocked"
+ASKING: Final = "asking"
+"""No answer has come yet."""
 UNKNOWN: Final = "unknown"
+"""An answer has come, and perhaps there is nobody to ask for the second one that is needed to tell."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class _Probe:
     tries: int = 0
     pending: dict[bytes, float] = field(default_factory=dict)
     mapped: Endpoint | None = None
+    answered: bool = False
+    """Whether an answer has ever come from there."""
 
 
 class Gatherer:
@@ -55,16 +62,21 @@ class Gatherer:
     """
 
     def __init__(self, server: Endpoint, *, rng: Random, now: float, local: frozenset[Endpoint] = frozenset()) -> None:
-        self.found = Gathered(None, UNKNOWN)
+        self.found = Gathered(None, ASKING)
         self.rtt: float | None = None
         self.late = False
         """Whether an answer has kept us waiting for so long that nobody should wait for more to become known."""
-        self._local = local
+        self.server, self.local = server, local
         self._random = rng
         self._probes = {server: _Probe(server, now)}
         self._first = self._probes[server]
         self._outgoing: list[tuple[bytes, Endpoint]] = []
         self._changed: list[Gathered] = []
+
+    @property
+    def asked(self) -> Collection[Endpoint]:
+        """The server's addresses that are asked."""
+        return self._probes.keys()
 
     def receive(self, data: bytes, source: Endpoint, now: float) -> bool:
         """A datagram from ``source``; whether it answered a question of this gatherer."""
@@ -78,9 +90,11 @@ class Gatherer:
             other = message.address(Attribute.OTHER_ADDRESS) if mapped is not None else None
         except (NotStun, BadStun):
             return False
-        if sent is None or mapped is None:
-            return sent is not None
-        self._answered(probe, mapped, other, sent, now)
+        if sent is None:
+            return False
+        seen = self._plausible(mapped)
+        if seen is not None:
+            self._answered(probe, seen, self._plausible(other), sent, now)
         return True
 
     def handle_timer(self, now: float) -> None:
@@ -111,6 +125,17 @@ class Gatherer:
 
     # --- inside
 
+    def _plausible(self, address: Address | None) -> Endpoint | None:
+        """``address`` as an endpoint, if it may be somebody's on this socket's network: servers make mistakes, and
+        lie."""
+        if address is None or address.port == 0:
+            return None
+        ip, server = ip_address(address.normal().ip), ip_address(self._first.target[0].partition("%")[0])
+        nobody = ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.is_reserved)
+        if nobody or ip.version != server.version or ip.is_loopback != server.is_loopback:
+            return None
+        return str(ip), address.port
+
     def _ask(self, probe: _Probe, now: float) -> None:
         if probe.tries >= limits.STUN_TRIES:
             self._silent(probe, now)
@@ -133,31 +158,31 @@ class Gatherer:
             self._changed.append(self.found)
 
     def _silent(self, probe: _Probe, now: float) -> None:
-        """No answer to any try: UDP does not get through at present."""
+        """No answer to any try: UDP does not get through at present. An address that the server named, and that has
+        never answered, may be anybody's: it is not asked again."""
         probe.mapped = None
         probe.tries = 0
         probe.pending.clear()
-        probe.due = now + limits.DIRECT_RETRY
+        probe.due = now + limits.DIRECT_RETRY if probe.answered or probe is self._first else inf
         if probe is self._first:
             self._tell(Gathered(None, BLOCKED))
 
-    def _answered(self, probe: _Probe, mapped: Address, other: Address | None, sent: float, now: float) -> None:
-        probe.mapped = (str(ip_address(mapped.ip)), mapped.port)
+    def _answered(self, probe: _Probe, mapped: Endpoint, other: Endpoint | None, sent: float, now: float) -> None:
+        probe.mapped, probe.answered = mapped, True
         probe.tries = 0
         probe.pending.clear()
         probe.due = now + limits.REFLEXIVE_REFRESH * self._random.uniform(0.8, 1.2)
         if probe is self._first:
             self.rtt = now - sent
             if other is not None and len(self._probes) == 1:
-                second = (str(ip_address(other.ip)), other.port)
-                self._probes.setdefault(second, _Probe(second, now))
+                self._probes.setdefault(other, _Probe(other, now))
         self._tell(Gathered(self._first.mapped, self._mapping()))
 
     def _mapping(self) -> str:
         first = self._first.mapped
         if first is None:
             return UNKNOWN
-        if first in self._local:
+        if first in self.local:
             return UNTRANSLATED
         others = [probe.mapped for probe in self._probes.values() if probe is not self._first and probe.mapped]
         if not others:

@@ -67,6 +67,10 @@ SIGN_IN_DELAY: Final = 1.0
 SIGN_IN_DELAY_MAX: Final = 900.0
 SIGN_IN_TABLE: Final = 10_000
 """Addresses and accounts whose failures are remembered; the oldest are forgotten first."""
+PASSWORD_SHORTEST: Final = 6
+"""Characters of a new password; guessing is slowed down from the sixth try on."""
+PASSWORD_LONGEST: Final = 256
+"""More would only cost the hashing time."""
 PASSWORD_QUEUE: Final = 256
 """Sign-ins waiting for the password threads; further ones are told to come back."""
 TOKEN_LIFETIME: Final = 90 * 86_400.0
@@ -101,6 +105,8 @@ NEGOTIATION_TIME: Final = 10.0
 """After this a negotiation without a channel has failed."""
 DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
+NETWORK_WATCH: Final = 5.0
+"""Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
 DIRECT_RETRY_FIRST: Final = 2.0
 """After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
 DIRECT_STOOD: Final = 10.0
@@ -119,6 +125,8 @@ OFFERS_PER_MINUTE: Final = 30.0
 """Offers of one user that are looked at: each may make this peer dial `DIALS_PER_NEGOTIATION` addresses."""
 CHANNEL_PING: Final = 10.0
 """A ping over a channel that somebody waits for is given up after this."""
+FIRST_PING: Final = 0.2
+"""Who asks for a direct channel waits so long for its round-trip time before they are told without."""
 CHANNEL_PINGS: Final = 64
 """Pings of one channel that wait for an answer."""
 CHANNEL_CLOSING: Final = 2.0
@@ -204,6 +212,8 @@ MANIFEST_PATH: Final = 3_072
 CHECKPOINT_INTERVAL: Final = 0.5
 """Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to
 fetch."""
+CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
+"""The same, counted in bytes, for a fast way: half a second of it may be 400 MB."""
 CHECKPOINTS_KEPT: Final = 8
 """Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
 PROGRESS_INTERVAL: Final = 0.25
@@ -254,9 +264,14 @@ CHECK_RETRY: Final = 0.1
 dies in front of the other NAT, and small, because checks are."""
 CHECK_RETRY_MAX: Final = 1.0
 CHECKS_PER_PAIR: Final = 8
-"""Datagrams of about 100 bytes that go to an endpoint that never answers, whoever named it."""
+"""Checks of about 100 bytes that go to an endpoint that never answers, whoever named it; and as many responses, when
+checks come from there."""
+CHECKS_TRIGGERED: Final = 4
+"""Checks beyond `CHECKS_PER_PAIR` that those may trigger: whoever was late must still find somebody who asks."""
 CHECKS_LINGER: Final = 5.0
 """For so long after a negotiation the other side's checks are still answered."""
+CHECK_RUNS: Final = 256
+"""Negotiations whose checks are answered; of those that are over, the oldest are forgotten first."""
 CHECKS_TIME: Final = 8.0
 """After this the rung has failed; the relay has been carrying the conversation all along."""
 # --- the server's own tables and turns
@@ -346,6 +361,8 @@ REFLEXIVE_REFRESH: Final = 15.0
 
 UDP_READS: Final = 16
 """Reads of the socket in one wake-up (each up to 64 KiB with receive offload); then others get their turn."""
+SOCKET_RETRY: Final = 1.0
+"""After this a UDP socket that broke is opened anew."""
 UDP_SOCKET_BUFFER: Final = 4 * MIB
 """The kernel's buffers: its default of 208 KiB costs a third of the speed and loses packets."""
 UDP_SEND_QUEUE: Final = 1 * MIB

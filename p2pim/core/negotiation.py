@@ -39,8 +39,13 @@ from p2pim.core.candidates import (
     is_public,
     rung_of,
 )
+<<<<<<< HEAD
 from p2pim.core.limits import NEGOTIATION_TIME, UDP_REMOTES
 from p2pim.core.path_reasons import nothing_to_try, why_no_path
+=======
+from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME, UDP_REMOTES
+from p2pim.core.reasons import nothing_to_try, why_no_path
+>>>>>>> ice
 from p2pim.wire.signals import Candidate, Offer
 
 INCOMING_RUNG: Final = "tcp-incoming"
@@ -171,6 +176,7 @@ class Negotiation:
         self._connected: set[int] = set()
         self._held: tuple[float, int] | None = None
         self._checks = 0
+        self._paths: dict[str, tuple[Candidate, float]] = {}
         self._path_rtt = 0.0
         self._numbers = 0
         self._dialled: set[str] = set()
@@ -216,10 +222,9 @@ class Negotiation:
         """The other side named further candidates."""
         if self.state is not State.TRYING:
             return
-        chosen, refused = choose([each for each in candidates if each.transport != UDP], self._around)
-        remotes, refused_remotes = choose(
-            [each for each in candidates if each.transport == UDP], self._around, UDP_REMOTES
-        )
+        tcp, udp = ([each for each in candidates if (each.transport == UDP) is kind] for kind in (False, True))
+        chosen, refused = choose(tcp, self._around, max(DIALS_PER_NEGOTIATION - len(self._dialled), 0))
+        remotes, refused_remotes = choose(udp, self._around, UDP_REMOTES)
         for refusal in refused + refused_remotes:
             address = format_address(refusal.candidate.host, refusal.candidate.port)
             self._note(rung_of(refusal.candidate), f"{address} {refusal.reason}")
@@ -240,7 +245,13 @@ class Negotiation:
             address = rung.waiting.pop(number, None)
             if address is not None:
                 rung.failures.append(f"{address}: {reason}")
+<<<<<<< HEAD
         if self._held is not None and not self._head_start():
+=======
+        if self._paths and self.state is State.TRYING:
+            self._dial_path()
+        if self._held is not None and not self._tcp_may_come():
+>>>>>>> ice
             self._let_go()
         self._check_hope()
 
@@ -255,12 +266,23 @@ class Negotiation:
 
     def path_found(self, number: int, candidate: Candidate, rtt: float = 0.0) -> None:
         """The checks ``number`` found a path: the offerer opens a link on the first one, the answerer is called."""
-        waiting = self._rungs[UDP_RUNG].waiting if UDP_RUNG in self._rungs else {}
-        if self.state is State.TRYING and number in waiting and self.offerer and number == self._checks:
-            self._checks = 0
-            self._path_rtt = rtt
-            waiting[number] = format_address(candidate.host, candidate.port)
-            self._effects.append(Dial(number, UDP_RUNG, candidate))
+        if self.state is not State.TRYING or number != self._checks or not self.offerer:
+            return
+        self._paths.setdefault(format_address(candidate.host, candidate.port), (candidate, rtt))
+        self._rungs[UDP_RUNG].waiting.pop(number, None)
+        self._dial_path()
+
+    def _dial_path(self) -> None:
+        """Open a link on the first path that has not been tried, unless one is being opened."""
+        waiting = self._rungs[UDP_RUNG].waiting
+        address = next((known for known in self._paths if f"udp {known}" not in self._dialled), None)
+        if waiting or address is None:
+            return
+        candidate, self._path_rtt = self._paths[address]
+        self._dialled.add(f"udp {address}")
+        self._numbers += 1
+        waiting[self._numbers] = address
+        self._effects.append(Dial(self._numbers, UDP_RUNG, candidate))
 
     def proved(self, link: int, rung: str, now: float) -> None:
         """Both ends of ``link`` are who they should be. Links that were dialled here have the dial's number."""
@@ -344,13 +366,15 @@ class Negotiation:
         self._scheduled.append((now + RUNG_DELAY[rung] + before * STEP, Dial(self._numbers, rung, candidate)))
 
     def _begin_checks(self, candidates: tuple[Candidate, ...]) -> None:
-        if UDP_RUNG not in self.ladder or not candidates:
+        """More to check, or the news that there will be no more."""
+        if UDP_RUNG not in self.ladder:
             return
-        if not self._checks:
+        if not self._checks and (candidates or not self._complete):
             self._numbers += 1
             self._checks = self._numbers
             self._rungs[UDP_RUNG].waiting[self._checks] = "checks"
-        self._effects.append(Check(self._checks, candidates))
+        if self._checks:
+            self._effects.append(Check(self._checks, candidates))
 
     def _note(self, rung: str, reason: str) -> None:
         if rung in self._rungs and len(self._rungs[rung].failures) < 2 * len(self._rungs) + 16:

@@ -38,7 +38,7 @@ class TcpChannelFactory:
     def __init__(self, reactor: Any, wall: Callable[[], float]) -> None:
         self._reactor = reactor
         self._wall = wall
-        self._tls = ChannelTls(reactor)
+        self._tls = ChannelTls()
         self._port: IListeningPort | None = None
 
     @property
@@ -211,6 +211,6 @@ def _when_joined(end: IProtocol) -> Deferred[IProtocol]:
 
 
 def _inside_tls(wrapper: Any) -> TcpChannel:
-    channel = wrapper.wrappedProtocol
+    channel = wrapper.wrapped
     assert isinstance(channel, TcpChannel)
     return channel

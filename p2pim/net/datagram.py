@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from struct import Struct
 from struct import error as struct_error
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
@@ -43,6 +43,26 @@ _GRO_SIZE = Struct("=i")
 _ANCILLARY: Final = 64
 _OFFLOAD_REFUSED: Final = {errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
 _FULL: Final = {errno.EAGAIN, errno.EWOULDBLOCK}
+
+
+class DatagramSocket(Protocol):
+    """What `UdpSocket` is to those who use it; the hooks are explained there."""
+
+    address: Address
+    on_stun: Callable[[bytes, Address], None] | None
+    on_quic: Callable[[Batch, Address], None] | None
+    on_read: Callable[[], None] | None
+    on_room: Callable[[], None] | None
+    on_lost: Callable[[], None] | None
+
+    @property
+    def full(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def send(self, datagrams: Sequence[bytes], address: Address) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def bind_udp(host: str, port: int = 0, *, offload: bool = True) -> socket.socket:
@@ -107,7 +127,8 @@ class UdpSocket:
     """A bound socket in a reactor, telling apart what comes in.
 
     Set the hooks before `start`: `on_stun` and `on_own` get single datagrams, `on_quic` batches, `on_read` is called
-    once after each wake-up (the time to answer), `on_room` when a full socket has room again.
+    once after each wake-up (the time to answer), `on_room` when a full socket has room again, `on_lost` when the socket
+    has broken and is closed.
     """
 
     _log = Logger()
@@ -123,6 +144,7 @@ class UdpSocket:
         self.on_quic: Callable[[Batch, Address], None] | None = None
         self.on_read: Callable[[], None] | None = None
         self.on_room: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
         self._queue: deque[tuple[Sequence[bytes], Address]] = deque()
         self._queued = 0
         self.received = self.sent = self.dropped = 0
@@ -159,7 +181,10 @@ class UdpSocket:
         return "UdpSocket"
 
     def connectionLost(self, reason: Failure) -> None:
+        """The reactor has found the socket broken."""
         self.close()
+        if self.on_lost is not None:
+            self._guarded(self.on_lost)
 
     def doRead(self) -> None:
         """Read what is there, but not for ever."""

@@ -12,22 +12,17 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-    IProtocolFactory,
-    IReactorTime,
-    ITransport,
-)
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from zope.interface import implementer
+from twisted.internet.interfaces import IProtocolFactory, ITransport
 
 from p2pim.core.proof import EXPORTER_BYTES, EXPORTER_LABEL
 from p2pim.net.certificates import fingerprint_of_der, fingerprint_of_pem, make_certificate
+from p2pim.net.channel_tls import TlsFactory
 
 CHANNEL_ALPN: Final = b"p2pim-channel/1"
 CIPHERSUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 """AES-128 first: a channel is as fast as its cipher, and 128 bits are enough."""
+_PARTIAL_WRITE: Final = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: one call of OpenSSL for each record."""
 CERTIFICATE_DAYS: Final = 397
 """Longer than any process lives; a peer whose clock is wrong does not look at it anyway."""
 
@@ -60,6 +55,7 @@ def _base_context() -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a proof is bound to one session: none is resumed
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.clear_mode(_PARTIAL_WRITE)
     return context
 
 
@@ -67,40 +63,31 @@ def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> Any:
     return CHANNEL_ALPN if CHANNEL_ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class _Dialled:
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
-
-    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: N803
-        return SSL.Connection(self._context, None)
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _Dialling:
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
-
-    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: N803
-        return SSL.Connection(self._context, None)
-
-
 class ChannelTls:
     """Makes the TLS ends of one peer's channels."""
 
-    def __init__(self, clock: IReactorTime, identity: PeerIdentity | None = None) -> None:
-        self._clock = clock
+    def __init__(self, identity: PeerIdentity | None = None) -> None:
         self.identity = identity or PeerIdentity()
-        self._dialled = _Dialled(self.identity.context())
-        self._dialling = _Dialling(_dialling_context())
+        self._dialled = self.identity.context()
+        self._dialling = _dialling_context()
 
-    def listening(self, factory: IProtocolFactory) -> IProtocolFactory:
+    def listening(self, factory: IProtocolFactory) -> TlsFactory:
         """``factory``'s protocols inside TLS, at the side that is called."""
-        return TLSMemoryBIOFactory(self._dialled, False, factory, self._clock)
+        return TlsFactory(self._called, factory)
 
-    def dialling(self, factory: IProtocolFactory) -> IProtocolFactory:
+    def dialling(self, factory: IProtocolFactory) -> TlsFactory:
         """The same at the side that calls."""
-        return TLSMemoryBIOFactory(self._dialling, True, factory, self._clock)
+        return TlsFactory(self._calling, factory)
+
+    def _called(self) -> SSL.Connection:
+        connection = SSL.Connection(self._dialled, None)
+        connection.set_accept_state()
+        return connection
+
+    def _calling(self) -> SSL.Connection:
+        connection = SSL.Connection(self._dialling, None)
+        connection.set_connect_state()
+        return connection
 
 
 def _dialling_context() -> SSL.Context:

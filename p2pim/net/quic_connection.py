@@ -7,7 +7,7 @@ What is chosen here, and why:
   far: 3.2 Mbit/s with the kernel's on a link of 100 Mbit/s and 40 ms that loses 1 %. So the core is told a clock that
   runs `CLOCK_RATE` times as fast, which is CUBIC with a constant so many times cubed and changes nothing else that
   matters, as every time in the core comes from that clock: 9.6 Mbit/s, and at 0.1 % 62 in place of 16. The price is
-  that it takes more than half of a bottleneck that it shares with a kernel's CUBIC (70 : 25), less than BBR does.
+  that it takes more than half of a bottleneck that it shares with a kernel's CUBIC: 70 of 100 Mbit/s in one run.
 - AES-128-GCM first: ChaCha20 was 17 % slower where the processor has AES.
 - The dialler finds the path's size by itself (RFC 8899; qh3 probes 1280, 1350, 1452 and 1472 in the dialling role
   only), the listener sends what it is told to (`datagram_size`), 1200 unless the path is known to carry more. After a

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from p2pim.core import limits
 from p2pim.core.rate import TokenBucket
 from p2pim.net.certificates import CertificateAndKey
-from p2pim.net.datagram import Address, UdpSocket
+from p2pim.net.datagram import Address, DatagramSocket
 from p2pim.net.quic import LinkOwner, QuicChannel
 from p2pim.net.quic_connection import SMALLEST_DATAGRAM, LeanConnection, accept, dial
 from p2pim.net.quic_link import DatagramSender, QuicLink
@@ -79,11 +79,19 @@ class UdpChannelFactory:
         self._channels: dict[QuicLink, QuicChannel] = {}
         self._touched: dict[QuicLink, None] = {}
 
-    def attach(self, socket: UdpSocket) -> None:
+    def attach(self, socket: DatagramSocket) -> None:
         """Take the QUIC datagrams of ``socket``."""
         socket.on_quic = partial(self.quic_received, socket)
         socket.on_read = self.read_ended
         socket.on_room = partial(self.room, socket)
+
+    def detach(self, socket: DatagramSender, reason: str) -> None:
+        """``socket`` is gone, and with it every channel over it."""
+        for link in list(self._channels):
+            if link.socket is socket:
+                link.abandon(reason)
+        for path in [path for path in self._expected if path[0] is socket]:
+            del self._expected[path]
 
     # --- making channels
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
-from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, P2pimError, WireError
+from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, NotSignedIn, P2pimError, ServerUnreachable, WireError
 from p2pim.net.trust import ServerAddress
 from p2pim.peer import events
 from p2pim.peer.channels import ChannelTable
@@ -25,7 +25,7 @@ from p2pim.peer.home import Home
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.journal import Journal
-from p2pim.peer.outbox import Outbox
+from p2pim.peer.outbox import FINAL_FAILURES, Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
@@ -291,7 +291,7 @@ class Account:
     async def look_up(self, user: str) -> m.Person:
         """The presence of ``user`` now.
 
-        :raises NoSuchUser: there is nobody of that name.
+        :raises NoSuchUser: (or `Blocked`) there is nobody of that name, or they have blocked me.
         """
         found = await self.session.request(lambda number: m.LookUp(number, [user]))
         for person in found.people if isinstance(found, m.Found) else []:
@@ -334,7 +334,7 @@ class Account:
                 return
             try:
                 await self.look_up(user)
-            except NoSuchUser as error:
+            except FINAL_FAILURES as error:
                 self._give_up(user, error)
             except P2pimError as error:
                 self.journal.write("error", user, f"presence is unknown: {error.message}")
@@ -359,9 +359,12 @@ class Account:
         """A direct channel to ``user``: the one there is, or a new one.
 
         :raises NoDirectPath: none can be made, with the reasons.
+        :raises ServerUnreachable: for now, so nobody can introduce the two.
         """
         try:
             return await self.channels.connect(user)
+        except NotSignedIn as error:
+            raise ServerUnreachable(error.message) from None
         except NoDirectPath as error:
             self._emit(events.ConnectFailed(at=self._wall(), user=user, reasons=reason_pairs(error.reasons)))
             raise

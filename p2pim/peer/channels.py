@@ -28,12 +28,14 @@ from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
+from p2pim.net.own_addresses import interfaces
 from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
 from p2pim.peer.negotiator import Place
+from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
-from p2pim.peer.udp_paths import UdpPaths
+from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
 from p2pim.peer.upkeep import Upkeep
 from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
 from p2pim.wire.signals import AnySignal, Signal, encode_signal
@@ -62,6 +64,7 @@ class ChannelTable:
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
     :param trusted: told when a channel has gone silent, so that other ways are better, and when it is good again.
+    :param ground: where UDP sockets come from.
     """
 
     _log = Logger()
@@ -81,6 +84,7 @@ class ChannelTable:
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
         trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
+        ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
         self.listening = ""
@@ -99,12 +103,14 @@ class ChannelTable:
             wall=wall,
             journal=journal,
             changed=lambda: self._switchboard.candidates_changed(),
+            ground=ground,
         )
         """The UDP half; closed while there is no P2P server."""
         self._p2p_servers: Sequence[Endpoint] = ()
         self._local_host = ""
         place = Place(reactor, self._factory, self.udp, rng, random, self._send)
         self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
+        self._watch = NetworkWatch(reactor, interfaces, self._network_changed)
         self._trusted = trusted
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
@@ -239,6 +245,7 @@ class ChannelTable:
             server=self._session.server_address,
             loopback=is_loopback(local_address[0]),
         )
+        self._watch.start()
         self._upkeep.signed_in(split_address(welcome.address) or local_address)
 
     def use_p2p(self, servers: Sequence[Endpoint]) -> None:
@@ -246,6 +253,13 @@ class ChannelTable:
         self._p2p_servers = servers
         if self._signed_in and self.mode in ("auto", "udp"):
             self.udp.use(servers, self._local_host, self._switchboard)
+
+    def _network_changed(self) -> None:
+        """An interface came or went: other addresses lead here now, and perhaps other ways to others."""
+        self._journal("channel", "", "this machine's network has changed")
+        self.use_p2p(self._p2p_servers)
+        self.udp.network_changed()
+        self._upkeep.try_now()
 
     def _listen(self, local_address: Endpoint) -> frozenset[Endpoint]:
         try:
@@ -287,6 +301,7 @@ class ChannelTable:
         """This device is not signed in any more: close everything and listen no longer. A later sign-in begins anew."""
         self._signed_in = False
         self._upkeep.stop()
+        self._watch.stop()
         self._switchboard.give_up(reason)
         self._factory.stop_listening()
         self._switchboard.around = Surroundings()

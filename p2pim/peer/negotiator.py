@@ -39,7 +39,8 @@ from p2pim.core.proof import DIALLED, DIALLER, channel_key, check_key, is_proof,
 from p2pim.errors import P2pimError, UnexpectedMessage
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
-from p2pim.peer.udp_paths import CheckRun, UdpPaths
+from p2pim.peer.check_run import CheckRun
+from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals
 from p2pim.wire.signals import Answer, AnySignal, Candidate, Decline, MoreCandidates, Offer, Prove, Signal
 
@@ -370,7 +371,10 @@ class Negotiator:
         self._links[dial.number] = link
         if dial.rung == UDP_RUNG and dial.candidate is not None:
             remote = (dial.candidate.host, dial.candidate.port)
-            link.channel = self._place.udp.dial(remote, self._their_fingerprint, link)
+            try:
+                link.channel = self._place.udp.dial(remote, self._their_fingerprint, link)
+            except P2pimError as error:
+                self.lost(link, error.message)
             return
         if dial.candidate is None:
             call = self._place.channels.splice(self._server, self._ticket, link, dialler=offerer)

@@ -17,6 +17,7 @@ from typing import Final
 from blake3 import blake3
 
 from p2pim.core.filenames import PART_SUFFIX, numbered, safe_name
+from p2pim.core.limits import FREE_SPACE_KEPT
 from p2pim.core.transfer import Piece
 from p2pim.errors import ContentMismatch
 from p2pim.peer.transfer_files import (
@@ -29,12 +30,14 @@ from p2pim.peer.transfer_files import (
     open_folder,
     rename_new,
     set_modified,
-    write_slices,
+    write_at,
 )
 
 PRIVATE: Final = 0o700
 MANIFEST: Final = "manifest"
 CONTENT: Final = "content"
+_LOOK_INTERVAL: Final = FREE_SPACE_KEPT // 4
+"""Bytes written between two looks at the disk's free space; well below what is kept free."""
 
 
 class Sink:
@@ -52,13 +55,14 @@ class Sink:
         self.position = 0
         self._hasher = blake3()
         self._parent = -1
+        self._free = self._look_at = 0
 
     # --- to be given by each kind
 
     def _open_part(self) -> None:
         raise NotImplementedError
 
-    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
+    def _store(self, offset: int, data: bytes) -> None:
         raise NotImplementedError
 
     def _stored(self, offset: int, end: int) -> Iterator[bytes]:
@@ -106,7 +110,7 @@ class Sink:
 
     def restart(self) -> None:
         """Begin again at 0."""
-        self.position, self._hasher = 0, blake3()
+        self.position, self._hasher, self._look_at = 0, blake3(), 0
 
     def write(self, pieces: Sequence[Piece]) -> tuple[int, bytes, int]:
         """Prove and store what comes next; gives the position, the digest of everything before it, and the free space.
@@ -116,17 +120,21 @@ class Sink:
         """
         for piece in pieces:
             self._take(piece)
-        return self.position, self._hasher.digest(), free_bytes(self._parent)
+        if self.position >= self._look_at or self._free < 2 * FREE_SPACE_KEPT:
+            self._look_at = self.position + _LOOK_INTERVAL
+            self._free = free_bytes(self._parent)
+        return self.position, self._hasher.digest(), self._free
 
     def _take(self, piece: Piece) -> None:
+        """Joined, a piece is hashed and written in one call each: every call lets another thread go first."""
         if piece.offset != self.position:
             raise ValueError("a stream is written in order")
         hasher = self._hasher.copy()
-        for data in piece.slices:
-            hasher.update(data)
+        data = b"".join(piece.slices)
+        hasher.update(data)
         if not hmac.compare_digest(hasher.digest(), piece.digest):
             raise ContentMismatch
-        self._store(piece.offset, piece.slices)
+        self._store(piece.offset, data)
         self._hasher = hasher
         self.position = piece.offset + piece.length
 
@@ -174,8 +182,8 @@ class FileSink(Sink):
     def _open_part(self) -> None:
         self._handle = made_or_own(self.part, self._parent, executable=self._executable)
 
-    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
-        write_slices(self._handle, slices, offset)
+    def _store(self, offset: int, data: bytes) -> None:
+        write_at(self._handle, data, offset)
 
     def _stored(self, offset: int, end: int) -> Iterator[bytes]:
         return read_range(self._handle, offset, end)

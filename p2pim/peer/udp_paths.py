@@ -8,6 +8,7 @@ exists only while there is a P2P server to use; without one no datagram is ever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
@@ -17,15 +18,16 @@ from twisted.logger import Logger
 from p2pim.core import limits
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
-from p2pim.core.gathering import UNKNOWN, Gatherer
-from p2pim.core.interfaces import worth_telling
-from p2pim.net.datagram import UdpSocket, bind_udp
+from p2pim.core.gathering import ASKING, Gatherer
+from p2pim.core.interfaces import Interface, worth_telling
+from p2pim.errors import NoRoute
+from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
 from p2pim.net.peer_tls import PeerIdentity
 from p2pim.net.quic import LinkOwner, QuicChannel
 from p2pim.net.quic_connection import prepare
 from p2pim.net.quic_factory import UdpChannelFactory
+from p2pim.peer.check_run import CheckRun
 from p2pim.wire.checks import check_username
 from p2pim.wire.signals import Candidate
 
@@ -39,12 +41,32 @@ def _family(endpoint: Endpoint) -> int:
     return 6 if ":" in endpoint[0] else 4
 
 
+def open_socket(reactor: Any, host: str) -> DatagramSocket:
+    """A socket of the kernel's, at ``host``.
+
+    :raises OSError: there is none to be had.
+    """
+    return UdpSocket(reactor, bind_udp(host))
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What UDP stands on: how a socket is opened at a host, and the addresses of this machine's interfaces."""
+
+    open_socket: Callable[[Any, str], DatagramSocket] = open_socket
+    interfaces: Callable[[], Iterable[Interface]] = interfaces
+
+
+KERNEL: Final = Ground()
+
+
 class UdpPaths:
     """See the module.
 
     :param reactor: clock and descriptors.
     :param identity: the peer's certificate, the same as for its TCP channels.
     :param changed: called when a candidate was found or lost, while negotiations may want to tell of it.
+    :param ground: where the sockets come from.
     """
 
     _log = Logger()
@@ -58,18 +80,21 @@ class UdpPaths:
         wall: Callable[[], float],
         journal: Callable[[str, str, str], None],
         changed: Callable[[], None],
+        ground: Ground = KERNEL,
     ) -> None:
         self._reactor = reactor
+        self._ground = ground
         self._rng = rng
         self._journal = journal
         self._changed = changed
         self._identity = identity
         self._wall = wall
         self._quic: UdpChannelFactory | None = None
-        self._sockets: dict[int, UdpSocket] = {}
+        self._sockets: dict[int, DatagramSocket] = {}
         self._gatherers: dict[int, Gatherer] = {}
         self._runs: dict[str, CheckRun] = {}
-        self._servers: tuple[Endpoint, ...] = ()
+        self._servers: dict[int, Endpoint] = {}
+        self._local_host = ""
         self._hosts: list[str] = []
         self._timer: IDelayedCall | None = None
 
@@ -91,6 +116,7 @@ class UdpPaths:
             return
         if self._quic is None:
             self._quic = UdpChannelFactory(self._reactor, self._identity.pem, callers, self._rng, self._wall)
+<<<<<<< HEAD
         first = {_family(server): server for server in reversed(servers)}
         self._hosts = worth_telling(interfaces(), local_host)
         for family, server in first.items():
@@ -101,52 +127,89 @@ class UdpPaths:
         self._servers = tuple(first.values())
         self._turn()
         prepare()  # while the answers are on their way
+=======
+        self._servers = {_family(server): server for server in reversed(servers)}
+        self._local_host = local_host
+        self._look_around()
+>>>>>>> ice
 
-    def _open(self, family: int) -> bool:
+    def network_changed(self) -> None:
+        """Interfaces came or went: ask again where we are seen."""
+        if self.open:
+            for gatherer in self._gatherers.values():
+                gatherer.refresh(self._reactor.seconds())
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Take the interfaces as they are now, with a socket for each family, and ask the servers."""
+        hosts = worth_telling(self._ground.interfaces(), self._local_host)
+        moved, self._hosts = hosts != self._hosts, hosts
+        for family in sorted({*self._servers, *(_family((host, 0)) for host in hosts)}):
+            self._open(family)
+        self._gatherers = {
+            family: self._gatherer(family, server)
+            for family, server in self._servers.items()
+            if family in self._sockets
+        }
+        self._turn()
+        if moved:
+            self._changed()
+
+    def _gatherer(self, family: int, server: Endpoint) -> Gatherer:
+        """Who asks ``server``: whoever does so already, unless this machine has other addresses now."""
+        known, local = self._gatherers.get(family), frozenset(self._own(family))
+        if known is not None and (known.server, known.local) == (server, local):
+            return known
+        return Gatherer(server, rng=self._rng, now=self._reactor.seconds(), local=local)
+
+    def _open(self, family: int) -> None:
         if family in self._sockets:
-            return True
+            return
         try:
-            socket = UdpSocket(self._reactor, bind_udp(ANY[family]))
+            socket = self._ground.open_socket(self._reactor, ANY[family])
         except OSError as error:
             self._journal("udp", "", f"no UDP socket for IPv{family}: {error.strerror or error}")
-            return False
+            return
         self._sockets[family] = socket
         self._factory().attach(socket)
         socket.on_stun = lambda data, address: self._stun(family, data, (address[0], address[1]))
+        socket.on_lost = lambda: self._lost(family, socket)
         socket.start()
-        return True
 
-    def _ask(self, family: int, server: Endpoint) -> None:
-        if server not in self._servers or family not in self._gatherers:
-            now = self._reactor.seconds()
-            local = frozenset(self._own(family))
-            self._gatherers[family] = Gatherer(server, rng=self._rng, now=now, local=local)
+    def _lost(self, family: int, socket: DatagramSocket) -> None:
+        """The kernel took the socket from us. Whatever went over it ends; soon there is another."""
+        if self._sockets.get(family) is not socket:
+            return
+        del self._sockets[family]
+        self._gatherers.pop(family, None)
+        self._journal("udp", "", f"the UDP socket for IPv{family} broke; another will be opened")
+        self._factory().detach(socket, "this machine's UDP socket broke")
+        self._cancel()
+        self._timer = self._reactor.callLater(limits.SOCKET_RETRY, self._look_around)
 
     def _own(self, family: int) -> list[Endpoint]:
         port = self._sockets[family].address[1]
         return [(host, port) for host in self._hosts if _family((host, 0)) == family]
 
-    def network_changed(self) -> None:
-        """Interfaces came or went: ask again where we are seen."""
-        for gatherer in self._gatherers.values():
-            gatherer.refresh(self._reactor.seconds())
-        self._turn()
-
     def stop(self) -> None:
         """Close the sockets, and with them every channel over them."""
+        self._cancel()
+        sockets, self._sockets = self._sockets, {}
+        self._gatherers.clear()
+        self._servers = {}
+        self._hosts = []
+        for run in list(self._runs.values()):
+            run.end("UDP was switched off")
+        quic, self._quic = self._quic, None
+        if quic is not None:
+            quic.stop()
+        for socket in sockets.values():
+            socket.close()
+
+    def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        for run in list(self._runs.values()):
-            run.end()
-        if self._quic is not None:
-            self._quic.stop()
-            self._quic = None
-        for socket in self._sockets.values():
-            socket.close()
-        self._sockets.clear()
-        self._gatherers.clear()
-        self._servers = ()
 
     # --- what to tell others
 
@@ -166,7 +229,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == UNKNOWN and not gatherer.late for gatherer in self._gatherers.values())
+        return any(gatherer.found.mapping == ASKING and not gatherer.late for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:
@@ -176,14 +239,20 @@ class UdpPaths:
         return ""
 
     def addresses(self) -> frozenset[Endpoint]:
-        """Addresses that are never to be sent checks: my own and the P2P server's."""
-        own = [each for family in self._sockets for each in self._own(family)]
-        return frozenset([*own, *self._servers])
+        """Addresses that are never to be sent checks: my own, as seen from near and far, and the P2P servers'."""
+        avoided = {each for family in self._sockets for each in self._own(family)}.union(self._servers.values())
+        for gatherer in self._gatherers.values():
+            avoided.update(gatherer.asked)
+            if gatherer.found.reflexive is not None:
+                avoided.add(gatherer.found.reflexive)
+        return frozenset(avoided)
 
     # --- checks
 
     def check(self, run: CheckRun) -> None:
         """Take datagrams for ``run``, and send what it wants to send."""
+        while len(self._runs) >= limits.CHECK_RUNS:
+            next(each for each in self._runs.values() if each.lingers).end("")
         self._runs[run.username] = run
 
     def checked(self, run: CheckRun) -> None:
@@ -198,18 +267,27 @@ class UdpPaths:
             socket.send([data], target)
 
     def dial(self, target: Endpoint, fingerprint: bytes, owner: LinkOwner) -> QuicChannel:
-        """Open QUIC on a path that checks have proved."""
-        return self._factory().dial(self._sockets[_family(target)], target, fingerprint, owner)
+        """Open QUIC on a path that checks have proved.
+
+        :raises NoRoute: its socket is closed by now.
+        """
+        socket = self._sockets.get(_family(target))
+        if socket is None:
+            raise NoRoute("this side's UDP socket is closed")
+        return self._factory().dial(socket, target, fingerprint, owner)
 
     def expect(self, source: Endpoint) -> None:
         """A valid check came from ``source``: QUIC may come from there."""
-        self._factory().expect(self._sockets[_family(source)], source)
+        socket = self._sockets.get(_family(source))
+        if socket is not None:
+            self._factory().expect(socket, source)
 
     def unexpect(self, sources: Iterable[Endpoint]) -> None:
-        """It is not expected any more."""
+        """It is not expected any more, unless for another negotiation."""
         for source in sources:
-            if _family(source) in self._sockets:
-                self._factory().unexpect(self._sockets[_family(source)], source)
+            socket = self._sockets.get(_family(source))
+            if socket is not None and not any(run.expects(source) for run in self._runs.values()):
+                self._factory().unexpect(socket, source)
 
     # --- inside
 
@@ -224,7 +302,10 @@ class UdpPaths:
             self._turn()
             return
         name = check_username(data)
-        runs = list(self._runs.values()) if name is None else [self._runs[name]] if name in self._runs else []
+        if name is not None:
+            runs = [self._runs[name]] if name in self._runs else []
+        else:
+            runs = [run for run in self._runs.values() if run.awaits(source)]
         for run in runs:
             if run.received(data, source):
                 return
@@ -241,122 +322,9 @@ class UdpPaths:
                 changed = True
                 where = format_address(*found.reflexive) if found.reflexive else "nowhere"
                 self._journal("udp", "", f"seen by the P2P server at {where}; mapping: {found.mapping}")
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._cancel()
         at = min((gatherer.timer() for gatherer in self._gatherers.values()), default=None)
-        self._timer = None if at is None else self._reactor.callLater(max(at - now, 0.001), self._turn)
+        if at is not None:
+            self._timer = self._reactor.callLater(max(at - now, 0.001), self._turn)
         if changed:
             self._changed()
-
-
-class CheckRun:
-    """The checks of one negotiation, over a peer's sockets.
-
-    It answers the other side's checks from the beginning, sends its own once it is given remotes, and lingers a while
-    after it was stopped, since the other side may still be asking.
-
-    :param found: called with each path that proved itself, and its round-trip time in seconds.
-    :param failed: called once, with the reason, when none can.
-    """
-
-    def __init__(
-        self,
-        paths: UdpPaths,
-        clock: Any,
-        *,
-        username: str,
-        key: bytes,
-        controlling: bool,
-        tie_breaker: int,
-        rng: Random,
-        found: Callable[[Candidate, float], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        self.username = username
-        self._paths = paths
-        self._clock = clock
-        self._controlling = controlling
-        self._found = found
-        self._failed = failed
-        self._checks = CheckList(
-            username=username,
-            key=key,
-            controlling=controlling,
-            tie_breaker=tie_breaker,
-            rng=rng,
-            now=clock.seconds(),
-        )
-        self._timer: IDelayedCall | None = None
-        self._stopped = False
-        paths.check(self)
-
-    def add(self, candidates: Iterable[Candidate], *, complete: bool) -> None:
-        """Remotes to check; ``complete``: there will be no more."""
-        now = self._clock.seconds()
-        self._checks.add_remote((((each.host, each.port), each.kind, each.priority) for each in candidates), now)
-        if complete:
-            self._checks.no_more_remotes()
-        for pair in self._checks.pairs.values():
-            if pair.rtt is not None:
-                self._tell(PairSucceeded(pair.remote, pair.kind, pair.rtt))
-        self._turn()
-
-    def received(self, data: bytes, source: Endpoint) -> bool:
-        """A datagram that may be ours; whether it was."""
-        ours = self._checks.receive(data, source, self._clock.seconds())
-        if ours and not self._stopped and not self._controlling and self._checks.proved(source):
-            self._paths.expect(source)
-        self._pump()
-        self._set_timer()
-        return ours
-
-    def stop(self) -> None:
-        """Send no more checks of our own, and after a while answer none either."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._checks.stop()
-        self._cancel()
-        self._paths.unexpect(self._checks.pairs)
-        self._timer = self._clock.callLater(limits.CHECKS_LINGER, self._paths.checked, self)
-
-    def end(self) -> None:
-        """Answer nothing any more, at once."""
-        self._stopped = True
-        self._cancel()
-        self._paths.checked(self)
-
-    # --- inside
-
-    def _turn(self) -> None:
-        self._timer = None
-        self._checks.handle_timer(self._clock.seconds())
-        self._pump()
-        self._set_timer()
-
-    def _pump(self) -> None:
-        for data, target in self._checks.to_send():
-            self._paths.send(data, target)
-        while (event := self._checks.next_event()) is not None:
-            if self._stopped:
-                continue
-            if isinstance(event, ChecksFailed):
-                self._failed(event.reason)
-            else:
-                self._tell(event)
-
-    def _tell(self, event: PairSucceeded) -> None:
-        self._found(Candidate(event.kind, UDP, *event.remote), event.rtt)
-
-    def _set_timer(self) -> None:
-        if self._stopped:
-            return
-        self._cancel()
-        at = self._checks.timer()
-        if at is not None:
-            self._timer = self._clock.callLater(max(at - self._clock.seconds(), 0.001), self._turn)
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

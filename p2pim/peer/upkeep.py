@@ -191,6 +191,10 @@ class Upkeep:
     def _try_again(self) -> None:
         self._round = None
         self._schedule()
+        self.try_now()
+
+    def try_now(self) -> None:
+        """Try for a direct channel to everyone who is talked to without one."""
         for user in self._wanted():
             if not self._is_looked_for(user) and self._table.channel_to(user) is None:
                 self._table.connect_soon(user)

@@ -6,6 +6,7 @@ datagrams without knowing the offer's secret changes nothing. USERNAME names the
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -88,14 +89,19 @@ def check_username(data: bytes) -> str | None:
     return message.attributes.get(Attribute.USERNAME, b"").decode("utf-8", "replace") or None
 
 
-def read_check(data: bytes, key: bytes) -> Check | CheckResponse | RoleConflict:
+def read_check(
+    data: bytes, key: bytes, awaited: Container[bytes] | None = None
+) -> Check | CheckResponse | RoleConflict:
     """The check or answer in a datagram.
 
+    :param awaited: the transactions to which an answer may belong; others are refused before any key is tried.
     :raises NotStun: it is something else.
     :raises BadStun: it is broken, or not what peers say to each other.
     :raises BadIntegrity: its sender does not have ``key``.
     """
     message = parse(data)
+    if awaited is not None and message.kind is not Kind.REQUEST and message.transaction not in awaited:
+        raise BadStun("Nobody waits for this answer.")
     check_integrity(message, key)
     if message.kind is Kind.REQUEST:
         return _read_question(message)

@@ -9,13 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core import limits
 from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
-from p2pim.wire.checks import Check, pack_check
-from tests.network import Dependence, Endpoint, Host, Internet, Link
+from p2pim.wire.checks import Check, CheckResponse, pack_check, pack_response, read_check
+from tests.nat_kinds import KINDS, can_be_punched, place
+from tests.network import Endpoint, Host, Internet, Link
 
 KEY, NAME = b"k" * 32, "negotiation"
-E, A, P = Dependence.ENDPOINT, Dependence.ADDRESS, Dependence.PORT
-NATS = {"full-cone": (E, E), "addr-restricted": (E, A), "port-restricted": (E, P), "symmetric": (P, P)}
-KINDS = ["public", "firewalled", *NATS, "double", "blocked"]
+LINK = Link(0.02)
 
 
 class Side:
@@ -67,22 +66,7 @@ class Side:
             self.events.append(event)
 
 
-def place(world: Internet, kind: str, number: int, link: Link) -> Host:
-    """A host of the kind named."""
-    outside = f"198.51.100.{20 + number}"
-    if kind == "public":
-        return world.host(outside, link)
-    if kind == "firewalled":
-        return world.firewalled(outside, link)
-    if kind == "blocked":
-        return world.nat(outside, link, udp=False).host(f"192.168.{number}.2")
-    if kind == "double":
-        return world.nat(outside, link).nat(f"100.64.{number}.2").host(f"192.168.{number}.2")
-    mapping, filtering = NATS[kind]
-    return world.nat(outside, link, mapping=mapping, filtering=filtering).host(f"192.168.{number}.2")
-
-
-def meet(one: str, other: str, seed: int, link: Link = Link(0.02)) -> tuple[Internet, Side, Side]:
+def meet(one: str, other: str, seed: int, link: Link = LINK) -> tuple[Internet, Side, Side]:
     """Two sides that learn their reflexive addresses from a server and then check for ten seconds."""
     world = Internet(Clock(), random.Random(seed))
     server = world.host("198.51.100.10")
@@ -103,16 +87,8 @@ def meet(one: str, other: str, seed: int, link: Link = Link(0.02)) -> tuple[Inte
     return world, sides[0], sides[1]
 
 
-def expected(one: str, other: str) -> bool:
-    """RFC 5128: who can be connected by punching without port prediction."""
-    if "blocked" in (one, other):
-        return False
-    hard = {"firewalled", "port-restricted", "symmetric", "double"}
-    return not ((one == "symmetric" and other in hard) or (other == "symmetric" and one in hard))
-
-
 class PairTests(SynchronousTestCase):
-    def outcome(self, one: str, other: str, seed: int, link: Link = Link(0.02)) -> tuple[bool, bool, Internet]:
+    def outcome(self, one: str, other: str, seed: int, link: Link = LINK) -> tuple[bool, bool, Internet]:
         world, first, second = meet(one, other, seed, link)
         found = [any(isinstance(e, PairSucceeded) for e in side.events) for side in (first, second)]
         failed = [any(isinstance(e, ChecksFailed) for e in side.events) for side in (first, second)]
@@ -125,14 +101,14 @@ class PairTests(SynchronousTestCase):
         for one in KINDS:
             for other in KINDS:
                 first, second, _ = self.outcome(one, other, 1)
-                self.assertEqual((first, second), (expected(one, other),) * 2, f"{one} x {other}")
+                self.assertEqual((first, second), (can_be_punched(one, other),) * 2, f"{one} x {other}")
 
     @given(st.sampled_from(KINDS), st.sampled_from(KINDS), st.integers(0, 2**32), st.floats(0, 0.1))
     def test_loss_jitter_and_duplicates_change_nothing(self, one: str, other: str, seed: int, jitter: float) -> None:
         """Five per cent of loss on each link, reordering by jitter, duplicates."""
         link = Link(delay=0.02, jitter=jitter, loss=0.05, duplicate=0.05)
         first, second, _ = self.outcome(one, other, seed, link)
-        if not expected(one, other):
+        if not can_be_punched(one, other):
             self.assertEqual((first, second), (False, False))
         else:
             self.assertTrue(first or second, f"{one} x {other}")
@@ -140,7 +116,7 @@ class PairTests(SynchronousTestCase):
     def test_the_checks_of_one_negotiation_are_few(self) -> None:
         """Even where nothing ever answers."""
         for one, other in (("symmetric", "symmetric"), ("blocked", "public"), ("public", "public")):
-            world, first, second = meet(one, other, 3)
+            _, first, second = meet(one, other, 3)
             for side in (first, second):
                 self.assertLessEqual(side.socket.sent, 40, f"{one} x {other}")
 
@@ -172,6 +148,61 @@ class HostileTests(SynchronousTestCase):
         for port in range(1, 1001):
             checks.receive(data, ("1.2.3.4", port), 0.0)
         self.assertLessEqual(len(checks.pairs), limits.PAIRS + limits.PEER_REFLEXIVE)
+        self.assertLessEqual(len(checks.to_send()), 2 * (limits.PAIRS + limits.PEER_REFLEXIVE))
+
+    def test_whoever_has_the_key_cannot_aim_it_at_somebody_else(self) -> None:
+        """A hostile peer that asks in a victim's name, for as long as it likes."""
+        checks = self.make(controlling=False)
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        now, sent = 0.0, 0
+        for number in range(2000):
+            data = pack_check(Check(number.to_bytes(12), NAME, 1, True, 1), KEY)
+            checks.receive(data, ("203.0.113.9", 53), now)
+            now += 0.005
+            timer = checks.timer()
+            if timer is not None and timer <= now:
+                checks.handle_timer(now)
+            sent += len(checks.to_send())
+        self.assertLessEqual(sent, 2 * limits.CHECKS_PER_PAIR + limits.CHECKS_TRIGGERED)
+
+    def test_who_was_late_finds_somebody_who_still_asks(self) -> None:
+        """All my checks died in front of the other side's NAT: its first one brings forth another."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        while len(checks.pairs["203.0.113.9", 53].pending) < limits.CHECKS_PER_PAIR:
+            checks.handle_timer(checks.timer() or 0.0)
+        now = (checks.timer() or 0.0) + 1.0
+        checks.handle_timer(now)
+        checks.to_send()
+        checks.receive(pack_check(Check(b"t" * 12, NAME, 1, False, 1), KEY), ("203.0.113.9", 53), now)
+        response, check = checks.to_send()
+        self.assertIsInstance(read_check(response[0], KEY), CheckResponse)
+        self.assertIsInstance(read_check(check[0], KEY), Check)
+
+    def test_my_own_checks_sent_back_to_me_are_nobodys(self) -> None:
+        """Who stands on the path can reflect them without any key: no answer, no change of roles, no path."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        checks.handle_timer(0.0)
+        [(mine, target)] = checks.to_send()
+        self.assertFalse(checks.receive(mine, target, 0.1))
+        self.assertFalse(checks.receive(mine, ("1.2.3.4", 5), 0.1))
+        self.assertEqual((checks.to_send(), checks.controlling, len(checks.pairs)), ([], True, 1))
+        self.assertFalse(checks.proved(target))
+
+    def test_a_response_counts_once_from_whom_was_asked_alone(self) -> None:
+        """Replayed, or sent from another address, it proves nothing."""
+        checks = self.make()
+        checks.add_remote([(("203.0.113.9", 53), "host", 1)], 0.0)
+        checks.handle_timer(0.0)
+        [(mine, target)] = checks.to_send()
+        answer = pack_response(read_check(mine, KEY).transaction, ("5.6.7.8", 9), KEY)
+        self.assertFalse(checks.receive(answer, ("1.2.3.4", 5), 0.1))
+        self.assertIsNone(checks.next_event())
+        self.assertTrue(checks.receive(answer, target, 0.1))
+        self.assertEqual(checks.next_event(), PairSucceeded(target, "host", 0.1))
+        self.assertFalse(checks.receive(answer, target, 0.2))
+        self.assertIsNone(checks.next_event())
 
     def test_an_address_that_never_answers_gets_a_handful_of_datagrams(self) -> None:
         """Whoever named it: a victim is not flooded."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, Surroundings
-from p2pim.core.limits import NEGOTIATION_TIME
+from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME
 from p2pim.core.negotiation import (
     DIRECT_LADDER,
     INCOMING_RUNG,
@@ -125,7 +125,7 @@ class OffererTests(SynchronousTestCase):
         machine = offerer()
         machine.begin([], 100.0, complete=False)
         machine.declined("nothing here")
-        self.assertEqual(machine.effects(), [])
+        self.assertEqual([effect for effect in machine.effects() if not isinstance(effect, Check)], [])
         machine.more([ONE], 101.0, complete=True)
         [dial] = dials(machine.effects())
         machine.proved(dial.number, dial.rung, 0.0)
@@ -321,17 +321,57 @@ class UdpRungTests(SynchronousTestCase):
         """Under the same number."""
         machine = offerer()
         machine.begin([], 100.0, complete=False)
-        machine.more([UDP], 100.1, complete=True)
-        (check,) = (effect for effect in machine.effects() if isinstance(effect, Check))
+        machine.more([UDP], 100.1, complete=False)
         machine.more([Candidate("host", "udp", "8.8.4.4", 7000)], 100.2, complete=True)
-        (again,) = (effect for effect in machine.effects() if isinstance(effect, Check))
-        self.assertEqual(check.number, again.number)
+        checks = [effect for effect in machine.effects() if isinstance(effect, Check)]
+        self.assertEqual([len(check.candidates) for check in checks], [0, 1, 1])
+        self.assertEqual(len({check.number for check in checks}), 1)
+
+    def test_the_news_that_nothing_more_comes_reaches_the_checks(self) -> None:
+        """Or they would wait for it until their time is up."""
+        machine, number = self.begun(UDP)
+        machine.more([], 100.5, complete=True)
+        self.assertEqual(machine.effects(), [Check(number, ())])
+
+    def test_a_path_to_somebody_who_named_no_address_counts(self) -> None:
+        """Peer-reflexive: the other side is still asking where it is, and its checks come through already."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        (check,) = machine.effects()
+        assert isinstance(check, Check)
+        self.linked(machine, check.number)
+
+    def test_more_candidates_while_a_link_is_opened_open_no_second_one(self) -> None:
+        """The checks go on and find what they have found again."""
+        machine, number = self.begun(UDP)
+        link = self.linked(machine, number)
+        machine.more([Candidate("host", "udp", "8.8.4.4", 7000)], 100.5, complete=True)
+        machine.path_found(number, UDP)
+        machine.path_found(number, Candidate("host", "udp", "8.8.4.4", 7000))
+        self.assertEqual(dials(machine.effects()), [])
+        machine.dial_failed(link, "QUIC failed")
+        (second,) = dials(machine.effects())
+        self.assertEqual(second.candidate, Candidate("host", "udp", "8.8.4.4", 7000))
+        machine.dial_failed(second.number, "QUIC failed")
+        self.assertEqual(dials(machine.effects()), [])
+
+    def test_trickled_candidates_do_not_make_a_scanner_of_a_peer(self) -> None:
+        """However many there are, by however many signals: no more calls than one offer could cause."""
+        machine = offerer()
+        machine.begin([], 100.0, complete=False)
+        for number in range(200):
+            candidate = Candidate("host", "tcp", f"10.0.{number}.9", 7000)
+            machine.more([candidate], 100.0 + number / 1000, complete=False)
+        machine.time_passed(109.0)
+        self.assertLessEqual(len(dials(machine.effects())), DIALS_PER_NEGOTIATION)
 
     def test_the_reason_names_what_the_nats_do(self) -> None:
         """Not that some check was lost."""
         for mine, theirs, words in (
             ("address-and-port-dependent", "address-and-port-dependent", "both NATs"),
-            ("endpoint-independent", "address-and-port-dependent", "the other side's NAT maps"),
+            ("endpoint-independent", "address-and-port-dependent", "the other one lets in only answers"),
+            ("asking", "endpoint-independent", "the P2P server has not answered yet"),
+            ("address-and-port-dependent", "asking", "the other side has had no answer"),
             ("blocked", "endpoint-independent", "this network lets no UDP through"),
             ("endpoint-independent", "blocked", "the other side's network lets no UDP through"),
         ):

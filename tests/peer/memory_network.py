@@ -1,6 +1,7 @@
 """Machines in memory: each has a reactor with TCP, all share one clock, and connections can be cut without a word.
 
-Nothing happens until the clock is advanced, and everything that can happen at one moment then does, in order.
+Nothing happens until the clock is advanced, and everything that can happen at one moment then does, in order. Networks
+take no time unless they are given a `MemoryNetwork.delay`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ EPHEMERAL = 40_000
 
 @implementer(ITCPTransport)
 class MemoryTransport:
-    """One end of a connection. It delivers at most `BUFFER` bytes a turn and pauses its producer above that."""
+    """One end of a connection. It delivers at most `BUFFER` bytes a turn and pauses its producer above that.
+
+    ``delay`` is how long a turn takes: the network's, unless this way is slower.
+    """
 
     disconnecting = False
     producer: Any = None
     protocol: Any = None
     other: MemoryTransport
 
-    def __init__(self, network: MemoryNetwork, here: IPv4Address, there: IPv4Address) -> None:
+    def __init__(self, network: MemoryNetwork, here: IPv4Address, there: IPv4Address, delay: float = 0.0) -> None:
         self.network = network
+        self.delay = delay or network.delay
         self.here, self.there = here, there
         self.buffer = b""
         self.connected = True
@@ -54,7 +59,7 @@ class MemoryTransport:
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self.network.clock.callLater(0, self._deliver)
+            self.network.clock.callLater(self.delay, self._deliver)
 
     def _deliver(self) -> None:
         self._scheduled = False
@@ -87,7 +92,8 @@ class MemoryTransport:
                 producer.stopProducing()
             if not self.network.is_cut(self.here.host, self.there.host):
                 clean = isinstance(reason, ConnectionDone)
-                self.network.clock.callLater(0, self.other.lost, ConnectionDone() if clean else ConnectionLost())
+                lost = ConnectionDone() if clean else ConnectionLost()
+                self.network.clock.callLater(self.delay, self.other.lost, lost)
             self.protocol.connectionLost(Failure(reason))
 
     def loseConnection(self) -> None:
@@ -248,8 +254,10 @@ class _Call:
 class MemoryNetwork:
     """All machines and the clock."""
 
-    def __init__(self) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock | None = None, delay: float = 0.0) -> None:
+        self.clock = clock or Clock()
+        self.delay = delay
+        """Seconds that 64 KiB take from one end of a connection to the other."""
         self.machines: dict[str, MemoryReactor] = {}
         self.transports: list[MemoryTransport] = []
         self.cuts: set[frozenset[str]] = set()
@@ -275,14 +283,20 @@ class MemoryNetwork:
 
     def join(self, caller: MemoryReactor, called: MemoryReactor, source: str, port: _Port, factory: Any) -> None:
         here = IPv4Address("TCP", source, caller.free_port())
-        theirs = port.factory.buildProtocol(here)
         one = MemoryTransport(self, here, port.address)
         other = MemoryTransport(self, port.address, here)
+        self.make(one, other, called, port, factory)
+
+    def make(
+        self, one: MemoryTransport, other: MemoryTransport, called: MemoryReactor, port: _Port, factory: Any
+    ) -> None:
+        """A connection, of whose two ends ``one`` is the caller's."""
+        theirs = port.factory.buildProtocol(other.there)
         one.other, other.other = other, one
         self.transports += [one, other]
         if theirs is None:
             one.connected = other.connected = False
-            mine = factory.buildProtocol(port.address)
+            mine = factory.buildProtocol(one.there)
             if mine is not None:
                 one.protocol, one.connected = mine, True
                 mine.makeConnection(one)
@@ -290,7 +304,7 @@ class MemoryNetwork:
             return
         called.incoming.append(other)
         other.protocol = theirs
-        mine = factory.buildProtocol(port.address)
+        mine = factory.buildProtocol(one.there)
         one.protocol = mine
         theirs.makeConnection(other)
         if mine is None:

@@ -72,7 +72,9 @@ class SpliceHalf(Protocol):
             self.other.transport.loseConnection()
 
 
-class _Splices(Factory):
+class Splices(Factory):
+    """The server's relay: the keys of `halves` are the tickets that are good; two that differ in the last byte meet."""
+
     def __init__(self) -> None:
         self.halves: dict[bytes, SpliceHalf | None] = {}
 
@@ -193,7 +195,7 @@ class Town:
         self.network = MemoryNetwork()
         self.residents: dict[bytes, Resident] = {}
         self.delay = 0.01
-        self.splices = _Splices()
+        self.splices = Splices()
         self.server = self.network.machine(SERVER[0])
         self.server.listenTCP(SERVER[1], self.splices)
         self._tickets = 0
