@@ -1,17 +1,17 @@
 """How soon is there a direct path between two NATs, and how soon is somebody reached?
 
-In the laboratory of kernel NATs (tests/natlab), with one-way delays of 20 ms to A, 30 ms to B and 5 ms to the server, so
-a round trip takes 50 ms from A to the server and 100 ms between the peers. p2pim runs as its real commands, with agents
-that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a plain
-TCP relay on the server's machine, its connections made beforehand. Needs root.
+In the laboratory of kernel NATs (tests/natlab), with one-way delays of 20 ms to A, 30 ms to B and 5 ms to the server,
+so a round trip takes 50 ms from A to the server and 100 ms between the peers. p2pim runs as its real commands, with
+agents that have just started; aioice gets the same P2P server for its STUN server and exchanges its candidates over a
+plain TCP relay on the server's machine, its connections made beforehand. Needs root.
 
     python -m benchmarks.path_finding            # about six minutes
     python -m benchmarks.path_finding --rounds 3 --pairs port-restricted/port-restricted,symmetric/symmetric
 
 For p2pim: from the request to connect, and to send a message directly, until the first packet from the other side has
 come at both ends, the channel is open at both, and the message is there; in another run from the request to send a
-message until it has arrived by the relay. For aioice: from the start at both ends at once until an application's first
-datagram has come at both.
+message until it has arrived by the relay. For aioice: from the start at both ends at once (it needs no offer to begin
+at the other end) until the first packet has come at both, and an application's first datagram, which nothing encrypts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ COLUMNS = {
     "open": "channel open at both",
     "message": "first direct message there",
     "relayed": "first message there by relay",
-    "aioice": "aioice: first datagram at both",
+    "aioice packet": "aioice: first packet at both ends",
+    "aioice": "aioice: first datagram of an application at both",
 }
 
 
@@ -172,7 +173,10 @@ class Bench:
             end.stdin.flush()
         for end in ends:
             said.append(json.loads(end.communicate()[0]))
-        return {"aioice": max(each.get("came", NEVER) for each in said) - begun}
+        return {
+            "aioice packet": max(self._packet(host, begun) for host in "AB") - begun,
+            "aioice": max(each.get("came", NEVER) for each in said) - begun,
+        }
 
 
 def measure_pair(pair: str, rounds: int, only: str, folder: Path | None) -> dict[str, float]:
@@ -227,9 +231,7 @@ def main() -> int:
     given = options.parse_args()
     if missing():
         raise SystemExit(f"no laboratory here: {missing()}")
-    results = {
-        pair: measure_pair(pair, given.rounds, given.only, given.folder) for pair in given.pairs.split(",")
-    }
+    results = {pair: measure_pair(pair, given.rounds, given.only, given.folder) for pair in given.pairs.split(",")}
     met = report(results)
     print_machine()
     write_json(given.json, results)

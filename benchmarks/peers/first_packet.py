@@ -10,6 +10,6 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCO
     print("ready", flush=True)
     while True:
         packet, (_, _, direction, *_) = sniffer.recvfrom(2048)
-        arrived = direction != socket.PACKET_OUTGOING  # type: ignore[attr-defined]
+        arrived = direction != socket.PACKET_OUTGOING
         if arrived and packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_UDP and packet[12:16] == source:
             print(f"{time.time():.6f}", flush=True)

@@ -101,6 +101,7 @@ class CheckList:
         self._triggered: list[Pair] = []
         self._events: list[Event] = []
         self._next_check = now
+        self._sent = 0
         self._deadline = now + limits.CHECKS_TIME
         self._ended = False
         self._complete = False
@@ -152,7 +153,7 @@ class CheckList:
             pair = self._pick(now)
             if pair is not None:
                 self._check(pair, now)
-                self._next_check = now + limits.CHECK_PACE
+                self._next_check = now + (limits.CHECK_PACE if self._sent >= limits.CHECKS_AT_ONCE else 0.0)
         self._fail_when_hopeless(now)
 
     def stop(self) -> None:
@@ -273,6 +274,7 @@ class CheckList:
         pair.pending[transaction] = now
         check = Check(transaction, self.username, pair.priority, self.controlling, self.tie_breaker)
         self._outgoing.append((pack_check(check, self.key), pair.remote))
+        self._sent += 1
         pair.state = PairState.IN_PROGRESS
         pair.due = now + min(limits.CHECK_RETRY * 1.6**pair.sent, limits.CHECK_RETRY_MAX)
         pair.sent += 1

@@ -109,6 +109,8 @@ NETWORK_WATCH: Final = 5.0
 """Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
 DIRECT_RETRY_FIRST: Final = 2.0
 """After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
+DIRECT_STOOD: Final = 10.0
+"""A direct channel that breaks sooner than this is not replaced at once."""
 BULK_PATIENCE: Final = 1.5
 """What a transfer waits for a direct channel that is being made before it begins over a relay; it moves later."""
 LAN_CONNECTS: Final = 64
@@ -254,6 +256,9 @@ PEER_REFLEXIVE: Final = 8
 """Further endpoints from which valid checks may come."""
 CHECK_PACE: Final = 0.01
 """Between two checks (RFC 8445's Ta is at least 5 ms): a negotiation stays below 100 datagrams a second."""
+CHECKS_AT_ONCE: Final = 3
+"""Checks of one negotiation that need not wait for each other: a machine's own address and what the world sees of it,
+in both families, which of two of them will work is not known beforehand."""
 CHECK_RETRY: Final = 0.1
 """Before a check is sent again; grows by 1.6 each time up to `CHECK_RETRY_MAX`. Short, because the first check often
 dies in front of the other NAT, and small, because checks are."""

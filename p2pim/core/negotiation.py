@@ -39,8 +39,13 @@ from p2pim.core.candidates import (
     is_public,
     rung_of,
 )
+<<<<<<< HEAD
+from p2pim.core.limits import NEGOTIATION_TIME, UDP_REMOTES
+from p2pim.core.path_reasons import nothing_to_try, why_no_path
+=======
 from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME, UDP_REMOTES
 from p2pim.core.reasons import nothing_to_try, why_no_path
+>>>>>>> ice
 from p2pim.wire.signals import Candidate, Offer
 
 INCOMING_RUNG: Final = "tcp-incoming"
@@ -59,9 +64,14 @@ RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.0, RELAY_RUNG:
 when both sides begin at once."""
 TCP_HEAD_START: Final = 0.1
 """Seconds, and `TCP_ROUND_TRIPS` round trips, for which a proved UDP link is held back while TCP may be about to prove
-itself: where a connection stands already, or one side has a public address. TCP is the better channel where both work:
-it costs half the processor time. It needs about as many round trips as checks and QUIC, so it is there by then."""
+itself: where a connection stands already. TCP is the better channel where both work: it costs half the processor time.
+It needs about as many round trips as checks and QUIC, so it is there by then."""
 TCP_ROUND_TRIPS: Final = 1.5
+TCP_GRACE: Final = 0.05
+"""Seconds for which it is held back where no connection stands yet, but one side has a public address: what is not
+there by then is behind a firewall. Where mine is the public one, `GRACE_ROUND_TRIPS` more: that the other side's call
+has been taken is not known here until it proves itself."""
+GRACE_ROUND_TRIPS: Final = 0.5
 
 REASON: Final = 300
 """Characters of a reason that goes to the other side (the bound of `p2pim.wire.signals.Reason`)."""
@@ -235,9 +245,13 @@ class Negotiation:
             address = rung.waiting.pop(number, None)
             if address is not None:
                 rung.failures.append(f"{address}: {reason}")
+<<<<<<< HEAD
+        if self._held is not None and not self._head_start():
+=======
         if self._paths and self.state is State.TRYING:
             self._dial_path()
         if self._held is not None and not self._tcp_may_come():
+>>>>>>> ice
             self._let_go()
         self._check_hope()
 
@@ -277,16 +291,20 @@ class Negotiation:
         self._proved[link] = rung
         if not self.offerer:
             return
-        if rung == UDP_RUNG and self._tcp_may_come():
-            self._held = (now + TCP_HEAD_START + TCP_ROUND_TRIPS * self._path_rtt, link)
+        if rung == UDP_RUNG and (wait := self._head_start()):
+            self._held = (now + wait, link)
         else:
             self._nominate(link)
 
-    def _tcp_may_come(self) -> bool:
-        """Whether a TCP connection stands, or one side has an address that anybody may reach."""
-        theirs = DIRECT_RUNG in self._rungs and bool(self._rungs[DIRECT_RUNG].waiting)
-        mine = DIRECT_RUNG in self._rungs and any(is_public(host) for host, _ in self._around.listening)
-        return bool(self._connected) or theirs or mine
+    def _head_start(self) -> float:
+        """How long a proved UDP link waits for TCP, which may be about to prove itself; 0: nothing speaks for it."""
+        if self._connected:
+            return TCP_HEAD_START + TCP_ROUND_TRIPS * self._path_rtt
+        if DIRECT_RUNG not in self._rungs:
+            return 0.0
+        if any(is_public(host) for host, _ in self._around.listening):
+            return TCP_GRACE + GRACE_ROUND_TRIPS * self._path_rtt
+        return TCP_GRACE if self._rungs[DIRECT_RUNG].waiting else 0.0
 
     def _let_go(self) -> None:
         """The UDP link that was held back is wanted after all."""

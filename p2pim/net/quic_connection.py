@@ -24,6 +24,7 @@ it, and who stands in the middle of two has two different ones.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import logging
@@ -203,6 +204,13 @@ def _configuration(is_client: bool, secrets: _Secrets, datagram_size: int) -> Qu
         initial_rtt=INITIAL_RTT * CLOCK_RATE,
         secrets_log_file=secrets,  # type: ignore[arg-type]  # only write() and flush() are used
     )
+
+
+@functools.cache
+def prepare() -> None:
+    """Have qh3 do what it does once in a process, when nobody is waiting: its first handshake takes 40 ms, most of
+    them for collecting randomness."""
+    dial(bytes(32)).begin(0.0)
 
 
 def dial(fingerprint: bytes, *, datagram_size: int = SMALLEST_DATAGRAM, ipv6: bool = False) -> LeanConnection:

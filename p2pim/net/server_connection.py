@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
     ISystemHandle,
+    ITCPTransport,
     ITLSTransport,
 )
 from twisted.internet.protocol import Factory, connectionDone
@@ -113,6 +114,7 @@ class ServerConnection(FramedProtocol):
     # --- Twisted's side
 
     def connectionMade(self) -> None:
+        cast(ITCPTransport, self.transport).setTcpNoDelay(True)  # a receipt must not wait for an acknowledgement
         self._timer = self._clock.callLater(HANDSHAKE, self._too_late)
 
     def handshakeCompleted(self) -> None:

@@ -299,6 +299,9 @@ class Negotiator:
             channel.drop("somebody else answered there: the certificate is not the one offered")
             return
         channel.send(Prove(self.id, make_proof(self._key, DIALLER, channel.exported_key())))
+        if self._machine.offerer:  # the pinned certificate has shown who answered: no need to wait for their proof
+            self._believe(link, channel)
+            self._carry_out()
 
     def proof_came(self, link: _Link, channel: Link, proof: Prove) -> None:
         """The other end of ``link`` has proved itself, or says so."""
@@ -316,6 +319,10 @@ class Negotiator:
             return
         if not link.dialler:
             channel.send(Prove(self.id, make_proof(self._key, DIALLED, exported)))
+        if not link.proved:
+            self._believe(link, channel)
+
+    def _believe(self, link: _Link, channel: Link) -> None:
         link.proved = True
         channel.trust()
         self._machine.proved(link.number, link.rung, self._place.clock.seconds())

@@ -25,6 +25,7 @@ from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
 from p2pim.net.peer_tls import PeerIdentity
 from p2pim.net.quic import LinkOwner, QuicChannel
+from p2pim.net.quic_connection import prepare
 from p2pim.net.quic_factory import UdpChannelFactory
 from p2pim.peer.check_run import CheckRun
 from p2pim.wire.checks import check_username
@@ -115,9 +116,22 @@ class UdpPaths:
             return
         if self._quic is None:
             self._quic = UdpChannelFactory(self._reactor, self._identity.pem, callers, self._rng, self._wall)
+<<<<<<< HEAD
+        first = {_family(server): server for server in reversed(servers)}
+        self._hosts = worth_telling(interfaces(), local_host)
+        for family, server in first.items():
+            if self._open(family):
+                self._ask(family, server)
+        for family in {_family((host, 0)) for host in self._hosts}:
+            self._open(family)
+        self._servers = tuple(first.values())
+        self._turn()
+        prepare()  # while the answers are on their way
+=======
         self._servers = {_family(server): server for server in reversed(servers)}
         self._local_host = local_host
         self._look_around()
+>>>>>>> ice
 
     def network_changed(self) -> None:
         """Interfaces came or went: ask again where we are seen."""

@@ -21,6 +21,7 @@ from p2pim.core.candidates import Endpoint, same_lan, split_address
 from p2pim.core.limits import (
     DIRECT_RETRY,
     DIRECT_RETRY_FIRST,
+    DIRECT_STOOD,
     LAN_CONNECTS,
     LAN_CONNECTS_AT_ONCE,
     USED_RECENTLY,
@@ -51,10 +52,12 @@ class AskingSession(Protocol):
 
 
 class _Missing:
-    """A direct channel that broke and was not replaced yet."""
+    """A direct channel that broke. ``looking``: until it is replaced; ``found_at``: when it last was."""
 
     def __init__(self, backoff: Backoff) -> None:
         self.backoff = backoff
+        self.looking = False
+        self.found_at: float | None = None
         self.call: IDelayedCall | None = None
 
     def cancel(self) -> None:
@@ -103,20 +106,35 @@ class Upkeep:
     def forget(self, user: str) -> None:
         """It is not wanted any more."""
         self._used.pop(user, None)
-        self.found(user)
+        self._forget_missing(user)
 
     def lost(self, user: str) -> None:
-        """A direct channel to ``user`` has broken, or is doubted: find another one."""
+        """A direct channel to ``user`` has broken, or is doubted: find another one. At once, unless it was only just
+        found: channels that break as soon as they stand are made ever less often."""
         self.used(user)
-        if user in self._missing:
-            return
-        self._missing[user] = _Missing(Backoff(self._rng, DIRECT_RETRY_FIRST, DIRECT_RETRY))
+        now = self._clock.seconds()
+        missing = self._missing.pop(user, None) or _Missing(Backoff(self._rng, DIRECT_RETRY_FIRST, DIRECT_RETRY))
+        self._missing[user] = missing
         if len(self._missing) > USERS_IN_USE:
-            self.found(next(iter(self._missing)))
-        self._look_for(user)
+            self._forget_missing(next(iter(self._missing)))
+        if missing.looking:
+            return
+        missing.looking = True
+        if missing.found_at is not None and now - missing.found_at < DIRECT_STOOD:
+            self._look_later(missing, user)
+        else:
+            missing.backoff = Backoff(self._rng, DIRECT_RETRY_FIRST, DIRECT_RETRY)
+            self._look_for(user)
 
     def found(self, user: str) -> None:
-        """There is one, or none is wanted."""
+        """There is one."""
+        missing = self._missing.get(user)
+        if missing is not None and missing.looking:
+            missing.cancel()
+            missing.looking = False
+            missing.found_at = self._clock.seconds()
+
+    def _forget_missing(self, user: str) -> None:
         missing = self._missing.pop(user, None)
         if missing is not None:
             missing.cancel()
@@ -124,10 +142,13 @@ class Upkeep:
     def _look_for(self, user: str) -> None:
         """Begin an attempt, and another one some time after it has failed."""
         missing = self._missing.get(user)
-        if missing is None or not self._there:
+        if missing is None or not missing.looking or not self._there:
             return
-        if self._table.channel_to(user) is not None or user not in self._wanted():
+        if self._table.channel_to(user) is not None:
             self.found(user)
+            return
+        if user not in self._wanted():
+            self._forget_missing(user)
             return
         missing.cancel()
         attempt = self._table.connect_soon(user)
@@ -138,7 +159,7 @@ class Upkeep:
 
     def _looked(self, user: str, outcome: Outcome) -> None:
         missing = self._missing.get(user)
-        if missing is not None and isinstance(outcome, P2pimError):
+        if missing is not None and missing.looking and isinstance(outcome, P2pimError):
             self._look_later(missing, user)
 
     def _look_later(self, missing: _Missing, user: str) -> None:
@@ -175,8 +196,11 @@ class Upkeep:
     def try_now(self) -> None:
         """Try for a direct channel to everyone who is talked to without one."""
         for user in self._wanted():
-            if user not in self._missing and self._table.channel_to(user) is None:
+            if not self._is_looked_for(user) and self._table.channel_to(user) is None:
                 self._table.connect_soon(user)
+
+    def _is_looked_for(self, user: str) -> bool:
+        return user in self._missing and self._missing[user].looking
 
     def _wanted(self) -> dict[str, None]:
         """Those with whom a conversation or a transfer goes on."""

@@ -12,6 +12,7 @@ from p2pim.core.negotiation import (
     DIRECT_LADDER,
     INCOMING_RUNG,
     RELAY_LADDER,
+    TCP_GRACE,
     TCP_HEAD_START,
     TCP_LADDER,
     Adopt,
@@ -298,6 +299,14 @@ class UdpRungTests(SynchronousTestCase):
         self.assertAlmostEqual(at or 0.0, 100.1 + TCP_HEAD_START)
         machine.time_passed(at or 0.0)
         self.assertEqual(machine.effects(), [Nominate(link), Adopt(link, UDP_RUNG)])
+
+    def test_a_public_address_that_has_not_answered_yet_gets_a_moment(self) -> None:
+        """Its answer takes half as long as checks and QUIC: it is probably a firewall that keeps silent."""
+        machine, number = self.begun(PUBLIC, UDP)
+        link = self.linked(machine, number)
+        machine.proved(link, UDP_RUNG, 100.1)
+        self.assertEqual(machine.effects(), [])
+        self.assertAlmostEqual(machine.timer() or 0.0, 100.1 + TCP_GRACE)
 
     def test_a_tcp_connection_that_fails_ends_the_head_start(self) -> None:
         """At once."""

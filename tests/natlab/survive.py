@@ -2,8 +2,8 @@
 
     python -m tests.natlab.survive --size 1024            MiB, over links of 100 Mbit/s
 
-It begins over punched UDP, goes on by relay while UDP is cut, returns to UDP, and what arrived is compared by hash. Ends
-with 1 when any of this did not happen.
+It begins over punched UDP, goes on by relay while UDP is cut, returns to UDP, and what arrived is compared by hash.
+Ends with 1 when any of this did not happen.
 """
 
 from __future__ import annotations

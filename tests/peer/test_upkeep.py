@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -58,7 +59,7 @@ class LostChannelTests(SynchronousTestCase):
     def waits(self, user: str) -> list[float]:
         """Between the end of each attempt and the next."""
         times = [at for name, at in self.table.begun if name == user]
-        return [later - earlier - 5.0 for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier - 5.0 for earlier, later in pairwise(times)]
 
     def test_another_one_is_looked_for_at_once_and_then_ever_less_often(self) -> None:
         """The waits double, each spread by half, up to the usual one."""
@@ -86,6 +87,15 @@ class LostChannelTests(SynchronousTestCase):
         self.table.channels.clear()
         self.upkeep.lost("bob")
         self.assertEqual(len(self.table.begun), before + 1)
+
+    def test_channels_that_break_as_soon_as_they_stand_are_made_ever_less_often(self) -> None:
+        """Somebody lets us in and throws us out again."""
+        self.upkeep.lost("bob")
+        for _ in range(600):
+            self.pass_time(1)
+            self.upkeep.found("bob")
+            self.upkeep.lost("bob")
+        self.assertLess(len(self.table.begun), 30)
 
     def test_it_ends_when_nobody_has_used_it_for_long(self) -> None:
         """A channel that nobody misses is not looked for."""
