@@ -87,8 +87,21 @@ def _completed(event: Event, prefix: str | None) -> str:
 
 
 def _disrupted(event: Event, prefix: str | None) -> str:
+    what = event.get("name") or f"Transfer {event['transfer']}"
+    if event.get("waits"):
+        return f"{what} waits after {size_text(event['bytes'])}: {waiting_text(event)}"
     detail = f": {event['message']}" if event.get("message") else ""
-    return f"Transfer {event['transfer']} ended after {size_text(event['bytes'])}, {event['reason']}{detail}"
+    return f"{what} ended after {size_text(event['bytes'])}, {event['reason']}{detail}"
+
+
+def waiting_text(event: Event) -> str:
+    """Why a disrupted transfer waits, and until when."""
+    match event["reason"]:
+        case "peer-offline":
+            return f"{event.get('user') or 'the other side'} is not online; it goes on when both are there."
+        case "offline":
+            return "there is no connection to the server now; it goes on when there is."
+    return str(event.get("message") or event["reason"])
 
 
 _WRITERS: dict[str, Callable[[Event, str | None], str]] = {

@@ -13,6 +13,7 @@ from p2pim.cli.agent_socket import connect, drive
 from p2pim.cli.backend import Backend, LiveBackend, OpenBackend, ignore_item, open_backend
 from p2pim.cli.output import Output
 from p2pim.cli.running import Main, run_reactor
+from p2pim.errors import ServerUnreachable
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -75,23 +76,29 @@ class Invocation:
         result: T = self._launch(main) if self._launch else run_reactor(main, verbose=self.verbose)
         return result
 
-    def work(self, work: Work[T], *, online: bool = True) -> T:
+    def work(self, work: Work[T], *, online: bool = True, else_offline: bool = False) -> T:
         """What ``work(backend)`` returns; it awaits nothing but calls of the backend, which is closed afterwards.
 
         An agent is asked without loading Twisted; without one the peer runs in this process.
 
         :param online: whether it needs the server; the peer then signs in first.
+        :param else_offline: whether it does what it can when the server cannot be reached.
         """
         agent = connect(self.home) if self._launch is None else None
         if agent is not None:
             return drive(_closing(agent, work))
-        return self.live(lambda reactor, backend: work(backend), online=online)
+        return self.live(lambda reactor, backend: work(backend), online=online, else_offline=else_offline)
 
-    def live(self, work: LiveWork[T], *, online: bool = True) -> T:
+    def live(self, work: LiveWork[T], *, online: bool = True, else_offline: bool = False) -> T:
         """What ``work(reactor, backend)`` returns, on the reactor: for what listens and speaks at once."""
 
         async def main(reactor: Any) -> T:
-            backend = await self.opener(reactor, self.home, online)
+            try:
+                backend = await self.opener(reactor, self.home, online)
+            except ServerUnreachable:
+                if not else_offline:
+                    raise
+                backend = await self.opener(reactor, self.home, False)
             return await _closing(backend, lambda opened: work(reactor, backend))
 
         return self.run(main)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from p2pim.cli.invocation import has_terminal
+from p2pim.core.limits import PASSWORD_LONGEST, PASSWORD_SHORTEST
 from p2pim.errors import BadPassword, Usage
 
 VARIABLE = "P2PIM_PASSWORD"
@@ -32,11 +33,19 @@ def read_password(file: Path | None, *, confirm: bool = False, what: str = "Pass
     elif from_environment is not None:
         password = from_environment
     elif has_terminal():
-        password = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
+        check = _acceptable if confirm else None
+        password = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True, value_proc=check)
     else:
         raise Usage(f"No password: give --password-file FILE or {VARIABLE}, or run it in a terminal.")
     if not password:
         raise BadPassword("The password is empty.")
+    return password
+
+
+def _acceptable(password: str) -> str:
+    """A new password that the server would refuse is asked for again at once."""
+    if not PASSWORD_SHORTEST <= len(password) <= PASSWORD_LONGEST:
+        raise click.UsageError(BadPassword.default)
     return password
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from p2pim.cli.trust import TrustChoice
+from p2pim.core.p2p_choice import NONE
 from p2pim.errors import Usage
 from p2pim.net.certificates import parse_fingerprint
 from p2pim.net.trust import Trust
 from p2pim.peer.api import Peer
+from p2pim.peer.states import PeerSettings
 
 
 async def sign_in(
@@ -17,7 +19,7 @@ async def sign_in(
 ) -> dict[str, Any]:
     """Register or log in, keep the credentials in ``home``, and tell who is signed in where."""
     trust = as_trust(choice)
-    peer = Peer(reactor, home=home)
+    peer = Peer(reactor, home, PeerSettings(p2p_server=NONE, channel="none"))  # only signs in
     try:
         if register:
             await peer.register(account, password, invite=invite, trust=trust)

@@ -43,6 +43,11 @@ def size_text(count: float) -> str:
     return f"{count:.0f} {unit}" if count >= 100 or count == int(count) else f"{count:.1f} {unit}"
 
 
+def count_text(count: int, what: str) -> str:
+    """``1 account``, ``2 accounts``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def rate_text(bytes_per_second: float) -> str:
     """``12.3 MiB/s``."""
     return f"{size_text(bytes_per_second)}/s"

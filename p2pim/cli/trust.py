@@ -96,7 +96,7 @@ def _handshake(server: ServerAddress, context: ssl.SSLContext) -> bytes:
         raise
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ServerUnreachable(f"{server} cannot be reached: {reason}.") from None
+        raise ServerUnreachable(f"{server} cannot be reached: {reason.lower()}.") from None
 
 
 def fingerprint_text(der: bytes) -> str:

@@ -64,12 +64,19 @@ class Gatherer:
     def __init__(self, server: Endpoint, *, rng: Random, now: float, local: frozenset[Endpoint] = frozenset()) -> None:
         self.found = Gathered(None, ASKING)
         self.rtt: float | None = None
+        self.late = False
+        """Whether an answer has kept us waiting for so long that nobody should wait for more to become known."""
         self.server, self.local = server, local
         self._random = rng
         self._probes = {server: _Probe(server, now)}
         self._first = self._probes[server]
         self._outgoing: list[tuple[bytes, Endpoint]] = []
         self._changed: list[Gathered] = []
+
+    @property
+    def gathering(self) -> bool:
+        """Whether more may become known soon."""
+        return self.found.mapping in (ASKING, UNKNOWN) and not self.late
 
     @property
     def asked(self) -> Collection[Endpoint]:
@@ -107,6 +114,7 @@ class Gatherer:
 
     def refresh(self, now: float) -> None:
         """The network may have changed: ask again now."""
+        self.late = False
         for probe in self._probes.values():
             probe.tries, probe.due = 0, now
             probe.pending.clear()
@@ -137,11 +145,22 @@ class Gatherer:
         if probe.tries >= limits.STUN_TRIES:
             self._silent(probe, now)
             return
+        if probe.tries == limits.STUN_TRIES_HOPED and probe.mapped is None:
+            self._doubt(probe)
         transaction = self._random.randbytes(12)
         probe.pending[transaction] = now
         self._outgoing.append((pack_question(transaction), probe.target))
         probe.due = now + limits.STUN_RETRY * 2**probe.tries
         probe.tries += 1
+
+    def _doubt(self, probe: _Probe) -> None:
+        """Nothing has come yet. A negotiation that begins now should not wait for it, and can say why it found no path;
+        an answer to a later try changes that."""
+        self.late = True
+        if probe is self._first:
+            self._tell(Gathered(None, BLOCKED))
+        else:
+            self._changed.append(self.found)
 
     def _silent(self, probe: _Probe, now: float) -> None:
         """No answer to any try: UDP does not get through at present. An address that the server named, and that has

@@ -67,6 +67,10 @@ SIGN_IN_DELAY: Final = 1.0
 SIGN_IN_DELAY_MAX: Final = 900.0
 SIGN_IN_TABLE: Final = 10_000
 """Addresses and accounts whose failures are remembered; the oldest are forgotten first."""
+PASSWORD_SHORTEST: Final = 6
+"""Characters of a new password; guessing is slowed down from the sixth try on."""
+PASSWORD_LONGEST: Final = 256
+"""More would only cost the hashing time."""
 PASSWORD_QUEUE: Final = 256
 """Sign-ins waiting for the password threads; further ones are told to come back."""
 TOKEN_LIFETIME: Final = 90 * 86_400.0
@@ -103,6 +107,10 @@ DIRECT_RETRY: Final = 60.0
 """Between attempts at a direct channel while there is none but a conversation goes on."""
 NETWORK_WATCH: Final = 5.0
 """Between two looks at this machine's interfaces: a change is noticed about as soon as the channels stall."""
+DIRECT_RETRY_FIRST: Final = 2.0
+"""After a direct channel in use was lost and an attempt to find another failed; doubles up to `DIRECT_RETRY`."""
+BULK_PATIENCE: Final = 1.5
+"""What a transfer waits for a direct channel that is being made before it begins over a relay; it moves later."""
 LAN_CONNECTS: Final = 64
 """Channels that ``--connect lan`` opens by itself."""
 LAN_CONNECTS_AT_ONCE: Final = 8
@@ -115,6 +123,8 @@ OFFERS_PER_MINUTE: Final = 30.0
 """Offers of one user that are looked at: each may make this peer dial `DIALS_PER_NEGOTIATION` addresses."""
 CHANNEL_PING: Final = 10.0
 """A ping over a channel that somebody waits for is given up after this."""
+FIRST_PING: Final = 0.2
+"""Who asks for a direct channel waits so long for its round-trip time before they are told without."""
 CHANNEL_PINGS: Final = 64
 """Pings of one channel that wait for an answer."""
 CHANNEL_CLOSING: Final = 2.0
@@ -200,6 +210,8 @@ MANIFEST_PATH: Final = 3_072
 CHECKPOINT_INTERVAL: Final = 0.5
 """Between two entries of a transfer's journal: what a kill -9 makes it fetch again took no longer than this to
 fetch."""
+CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
+"""The same, counted in bytes, for a fast way: half a second of it may be 400 MB."""
 CHECKPOINTS_KEPT: Final = 8
 """Journal entries per transfer: earlier ones help when the newest prefix did not survive a power cut."""
 PROGRESS_INTERVAL: Final = 0.25
@@ -331,7 +343,9 @@ STUN_SOCKET_BUFFER: Final = 4 * MIB
 STUN_RETRY: Final = 0.25
 """Before a question to the P2P server is asked again; doubles each time (RFC 8489 begins with 0.5 s; ours is near)."""
 STUN_TRIES: Final = 6
-"""Questions without an answer (about 16 s in all), after which UDP counts as blocked for `DIRECT_RETRY`."""
+"""Questions without an answer (about 16 s in all), after which nothing is asked for `DIRECT_RETRY`."""
+STUN_TRIES_HOPED: Final = 3
+"""Questions without an answer (1.75 s in all), after which UDP counts as blocked until one is answered after all."""
 NAT_TEST_TRIES: Final = 4
 """Questions per NAT test; silence after the last (3.75 s in all) is taken for an answer that was filtered."""
 STUN_ANSWER: Final = 512

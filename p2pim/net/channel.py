@@ -83,6 +83,7 @@ class TcpChannel(TwistedProtocol):
     same_lan = False
     rtt: float | None = None
     since = 0.0
+    parted = False  # whether it ended because one side wanted it to
 
     def __init__(self, clock: IReactorTime, owner: LinkOwner, *, wall: Callable[[], float], kind: str = "tcp") -> None:
         self.kind = kind
@@ -352,6 +353,7 @@ class TcpChannel(TwistedProtocol):
             closed(self, reason)
 
     def _leave(self) -> None:
+        self.parted = True
         self._transport().loseConnection()
         self._timer = self._clock.callLater(CHANNEL_CLOSING, self._abort)
 

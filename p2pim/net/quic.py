@@ -110,6 +110,8 @@ class QuicChannel:
         self.received = 0
         self.ended = False
         """Whether it is over: nothing more is sent, and nothing more comes from it."""
+        self.parted = False
+        """Whether it ended because one side wanted it to."""
         self.on_trust: Callable[[QuicChannel, Trust], None] | None = None
         """Called when the path is doubted, and when it is good again."""
         self._wall = wall
@@ -267,6 +269,7 @@ class QuicChannel:
 
     def close(self, reason: str) -> None:
         """See `IChannel`."""
+        self.parted = True
         self.link.close(reason)
 
     def drop(self, reason: str) -> None:
@@ -345,6 +348,7 @@ class QuicChannel:
     def link_ended(self, reason: str) -> None:
         """See `p2pim.net.quic_link.LinkUser`. From here on it does not exist for its owner or user."""
         self.ended = True
+        self.parted = self.parted or self.link.closed_there
         self._stop_timer()
         self._control.stop()
         for parser in self._lanes.values():

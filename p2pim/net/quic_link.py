@@ -98,6 +98,8 @@ class QuicLink:
         self._size = 0
         self._probe_until: float | None = None
         self.trust = Trust.GOOD
+        self.closed_there = False
+        """Whether the other side has said goodbye."""
         self._ended = self._forgotten = False
         self._postponed: list[Callable[[], None]] = []
         self._timer: IDelayedCall | None = None
@@ -166,7 +168,7 @@ class QuicLink:
             self._postponed.pop(0)()
         while (event := connection.next_event()) is not None:
             if isinstance(event, ConnectionTerminated):
-                self._end(_why(event))
+                self._closed(event)
                 self._drop()
             elif isinstance(event, ConnectionIdIssued | ConnectionIdRetired):
                 if self.on_connection_id is not None:
@@ -174,7 +176,7 @@ class QuicLink:
             elif self.user is not None and not self._ended:
                 self._tell(self.user, event)
         if connection.ended is not None:
-            self._end(_why(connection.ended))
+            self._closed(connection.ended)
 
     def _tell(self, user: LinkUser, event: QuicEvent) -> None:
         try:
@@ -272,6 +274,10 @@ class QuicLink:
             self._drop()
         if self.user is not None:
             self.user.link_ended(reason)
+
+    def _closed(self, event: ConnectionTerminated) -> None:
+        self.closed_there = event.frame_type is None
+        self._end(_why(event))
 
     def _end(self, reason: str) -> None:
         """The other side has closed, or broken the protocol."""

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
-from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, P2pimError, WireError
+from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, NotSignedIn, P2pimError, ServerUnreachable, WireError
 from p2pim.net.trust import ServerAddress
 from p2pim.peer import events
 from p2pim.peer.channels import ChannelTable
@@ -25,7 +25,7 @@ from p2pim.peer.home import Home
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.journal import Journal
-from p2pim.peer.outbox import Outbox
+from p2pim.peer.outbox import FINAL_FAILURES, Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
@@ -89,11 +89,13 @@ class Account:
             lan=settings.connect == "lan",
             rng=rng,
             wall=wall,
+            trusted=self._channel_trusted,
         )
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = Routes(
-            self.people, self.session, self.channels, self.look_up, str(server), connects=settings.connect != "never"
-        )
+            self.people, self.session, self.channels, self.look_up, str(server), reactor,
+            connects=settings.connect != "never",
+        )  # fmt: skip
         self.outbox = Outbox(reactor, wall, self.store, self.routes, emit, journal.write, random_bytes, self._gone)
         self.inbox = Inbox(reactor, wall, self.store, self.routes.send, emit, journal.write)
         self.transfers = Transfers(
@@ -244,6 +246,14 @@ class Account:
         if self.outbox.direct_only(channel.user) and not self._stopped:
             self.watch(self._find_direct_again(channel.user), "a message that goes directly or not at all")
 
+    def _channel_trusted(self, channel: IChannel, good: bool) -> None:
+        """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
+        self.outbox.refresh(channel.user)
+        if good:
+            self.transfers.route_appeared(channel.user, channel.device)
+        else:
+            self.transfers.route_doubted(channel)
+
     def signal_received(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         """A signal from a device, by ``channel`` or through the server."""
         if self.people.is_blocked(user):
@@ -281,7 +291,7 @@ class Account:
     async def look_up(self, user: str) -> m.Person:
         """The presence of ``user`` now.
 
-        :raises NoSuchUser: there is nobody of that name.
+        :raises NoSuchUser: (or `Blocked`) there is nobody of that name, or they have blocked me.
         """
         found = await self.session.request(lambda number: m.LookUp(number, [user]))
         for person in found.people if isinstance(found, m.Found) else []:
@@ -324,7 +334,7 @@ class Account:
                 return
             try:
                 await self.look_up(user)
-            except NoSuchUser as error:
+            except FINAL_FAILURES as error:
                 self._give_up(user, error)
             except P2pimError as error:
                 self.journal.write("error", user, f"presence is unknown: {error.message}")
@@ -349,9 +359,12 @@ class Account:
         """A direct channel to ``user``: the one there is, or a new one.
 
         :raises NoDirectPath: none can be made, with the reasons.
+        :raises ServerUnreachable: for now, so nobody can introduce the two.
         """
         try:
             return await self.channels.connect(user)
+        except NotSignedIn as error:
+            raise ServerUnreachable(error.message) from None
         except NoDirectPath as error:
             self._emit(events.ConnectFailed(at=self._wall(), user=user, reasons=reason_pairs(error.reasons)))
             raise

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from p2pim.peer.api import Peer
-from p2pim.peer.control import ControlFactory, listen
+from p2pim.peer.control import ControlSocket
 from p2pim.peer.events import Event, SignedIn, SignedOut
 from p2pim.peer.local_api import LocalApi
 
@@ -29,8 +26,7 @@ class Agent:
         self._reactor = reactor
         self.peer = peer
         self._ended: Callable[[str], None] | None = ended
-        self._port: IListeningPort | None = None
-        self._factory: ControlFactory | None = None
+        self._socket: ControlSocket | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -41,7 +37,7 @@ class Agent:
         home = self.peer.home
         home.ready.unlink(missing_ok=True)
         await self.peer.opened()
-        self._port, self._factory = listen(self._reactor, home.socket, LocalApi(self.peer, self._end_soon))
+        self._socket = ControlSocket(self._reactor, home.socket, LocalApi(self.peer, self._end_soon))
         self._unsubscribe = self.peer.subscribe(self._event)
         await self.peer.begin()
 
@@ -50,13 +46,9 @@ class Agent:
         self._ended = None
         self._unsubscribe()
         self.peer.home.ready.unlink(missing_ok=True)
-        if self._factory is not None:
-            self._factory.end()
-        if self._port is not None:
-            port, self._port = self._port, None
-            await maybeDeferred(port.stopListening)
-            with suppress(FileNotFoundError):
-                self.peer.home.socket.unlink()
+        if self._socket is not None:
+            await self._socket.close()
+            self._socket = None
         await self.peer.stop()
 
     def _event(self, event: Event) -> None:

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
 from p2pim.core.doctor import Circumstances, Report
-from p2pim.core.limits import HISTORY_PAGE, MESSAGE_TEXT
+from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import NoRoute, NotSignedIn, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
 from p2pim.peer.home_account import HomeAccount
@@ -155,6 +155,7 @@ class Peer(HomeAccount):
 
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
+        _check_not_blocked(account, user)
         if route == DIRECT:
             await account.connect(user)
         elif self.connected and not account.people.devices(user):
@@ -200,7 +201,17 @@ class Peer(HomeAccount):
         :raises NoDirectPath: none can be made; ``reasons`` tell why.
         """
         account, user = self._running(), canonical_name(user)
-        return channel_state(await account.connect(user))
+        channel = await account.connect(user)
+        if channel.rtt is None:
+            await self._measured(channel)
+        return channel_state(channel)
+
+    async def _measured(self, channel: IChannel) -> None:
+        """Wait for the answer to a ping, but not for long: the state of a new channel tells its round trip, too."""
+        try:
+            await channel.ping().addTimeout(FIRST_PING, self._reactor)
+        except (TimeoutError, P2pimError) as error:
+            self.log.debug("a new channel to {user} is not measured yet: {why}", user=channel.user, why=error)
 
     def disconnect(self, user: str) -> None:
         """Close the channels to ``user``."""
@@ -284,9 +295,15 @@ class Peer(HomeAccount):
         :raises FileUnreadable: it cannot be read.
         """
         account, user = self._running(), canonical_name(user)
+        _check_not_blocked(account, user)
         if self.connected and not account.people.devices(user):
             await account.look_up(user)
         return await account.transfers.offer(user, path, comment, route)
+
+
+def _check_not_blocked(account: Account, user: str) -> None:
+    if account.people.is_blocked(user):
+        raise Blocked(f"You have blocked {user}; unblock them first.")
 
 
 def _check_message(text: str, route: str) -> None:
@@ -301,7 +318,7 @@ def _check_message(text: str, route: str) -> None:
 
 def _queued(message: bytes, user: str, *, connected: bool) -> SentMessage:
     why = f"{user} is not online" if connected else "the server cannot be reached"
-    note = f"{why}; the message waits in this device's outbox and goes when both are there"
+    note = f"{why}; it goes when both are there"
     return SentMessage(
         id=show_message_id(message), state="sent", route=RELAY, address="", ms=None, queued=True, note=note
     )

@@ -28,7 +28,6 @@ from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
-from p2pim.net.own_addresses import interfaces
 from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
@@ -63,6 +62,7 @@ class ChannelTable:
     :param lan: connect to everyone in my network after each sign-in.
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
+    :param trusted: told when a channel has gone silent, so that other ways are better, and when it is good again.
     :param ground: where UDP sockets come from.
     """
 
@@ -82,6 +82,7 @@ class ChannelTable:
         mode: str = "auto",
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
         ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
@@ -108,7 +109,8 @@ class ChannelTable:
         self._local_host = ""
         place = Place(reactor, self._factory, self.udp, rng, random, self._send)
         self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
-        self._watch = NetworkWatch(reactor, interfaces, self._network_changed)
+        self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
+        self._trusted = trusted
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
         self._channels: dict[tuple[bytes, bool], Link] = {}
@@ -158,11 +160,12 @@ class ChannelTable:
             raise no_direct_path(user, (("attempt", "it has just begun"),))
         return await attempt.wait()
 
-    def connect_soon(self, user: str) -> None:
-        """Begin an attempt at a direct channel, unless there is one, or one under way, or none possible."""
-        possible = self._signed_in and bool(self._switchboard.modes)
-        if possible and self.channel_to(user) is None and user not in self._attempts:
-            self._begin(user)
+    def connect_soon(self, user: str) -> Attempt | None:
+        """An attempt at a direct channel: the one under way or a new one; None when there is a channel, or none is
+        possible."""
+        if not self._signed_in or not self._switchboard.modes or self.channel_to(user) is not None:
+            return None
+        return self._attempts.get(user) or self._begin(user)
 
     def connect_device(self, user: str, device: bytes) -> Deferred[Any]:
         """An attempt at a direct channel to this one device; fires when it is over, however it ended."""
@@ -253,7 +256,6 @@ class ChannelTable:
     def _network_changed(self) -> None:
         """An interface came or went: other addresses lead here now, and perhaps other ways to others."""
         self._journal("channel", "", "this machine's network has changed")
-        self.use_p2p(self._p2p_servers)
         self.udp.network_changed()
         self._upkeep.try_now()
 
@@ -325,6 +327,9 @@ class ChannelTable:
             return
         if not relay:
             self._reasons.pop(user, None)
+            self._upkeep.found(user)
+        if isinstance(channel, QuicChannel):
+            channel.on_trust = self._trust_changed
         where = f" with {channel.address}{' in the same LAN' if lan else ''}, from {channel.local_address}"
         self._journal("channel", user, f"{channel.kind} channel opened{'' if relay else where}")
         self._user.channel_opened(channel)
@@ -356,6 +361,21 @@ class ChannelTable:
             del self._channels[key]
         self._journal("channel", channel.user, f"{channel.kind} channel closed: {reason}")
         self._user.channel_closed(channel, reason)
+        if not key[1] and not channel.parted and self.channel_to(channel.user) is None:
+            self._upkeep.lost(channel.user)
+
+    def _trust_changed(self, channel: QuicChannel, trust: Trust) -> None:
+        """A path went silent: use and find others. Or it has come back."""
+        if self._channels.get((channel.device, False)) is not channel:
+            return
+        good = trust is Trust.GOOD
+        what = "is heard again" if good else "is silent; what there is goes by other ways"
+        self._journal("channel", channel.user, f"{channel.kind} channel with {channel.address} {what}")
+        if good:
+            self._upkeep.found(channel.user)
+        self._trusted(channel, good)
+        if not good:
+            self._upkeep.lost(channel.user)
 
     def _send(self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None) -> None:
         self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionDone
-from twisted.internet.interfaces import IAddress, IListeningPort, IPushProducer
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Factory, ServerFactory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
@@ -167,14 +167,27 @@ class ControlFactory(ServerFactory):
             client.transport.loseConnection()
 
 
-def listen(reactor: Any, path: Path, api: LocalApi) -> tuple[IListeningPort, ControlFactory]:
-    """Serve ``api`` at ``path``. The caller holds the home's lock, so a socket that is there is a dead agent's."""
-    factory = ControlFactory(api)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    with short_path(path) as name:
-        port: IListeningPort = reactor.listenUNIX(name, factory, mode=0o600)
-    return port, factory
+class ControlSocket:
+    """The socket at ``path``, served by ``api`` from here until `close`.
+
+    The caller holds the home's lock, so a socket that is there is a dead agent's, and is replaced.
+    """
+
+    def __init__(self, reactor: Any, path: Path, api: LocalApi) -> None:
+        self._path = path
+        self._factory = ControlFactory(api)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        self._name = ExitStack()  # the short name is needed to the end, when Twisted removes the socket by it
+        self._port = reactor.listenUNIX(self._name.enter_context(short_path(path)), self._factory, mode=0o600)
+
+    async def close(self) -> None:
+        """Hang up, once what was said has been written, and remove the socket."""
+        self._factory.end()
+        await maybeDeferred(self._port.stopListening)
+        self._name.close()
+        with suppress(FileNotFoundError):
+            self._path.unlink()
 
 
 class AgentClient(_JsonLines):
@@ -183,6 +196,9 @@ class AgentClient(_JsonLines):
     MAX_LENGTH = CONTROL_ANSWER
 
     def __init__(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+        """Fires when the connection has ended."""
+        self._ended = False
         self._number = 0
         self._calls: dict[int, tuple[Deferred[dict[str, Any]], Item]] = {}
 
@@ -196,7 +212,7 @@ class AgentClient(_JsonLines):
         self._number += 1
         number = self._number
         done: Deferred[dict[str, Any]] = Deferred(lambda _: self._cancel(number))
-        if not self.connected:
+        if self._ended:
             done.errback(AgentGone())
             return done
         self._calls[number] = (done, item)
@@ -205,11 +221,11 @@ class AgentClient(_JsonLines):
 
     def close(self) -> None:
         """Hang up."""
-        if self.connected and self.transport is not None:
+        if not self._ended and self.transport is not None:
             self.transport.loseConnection()
 
     def _cancel(self, number: int) -> None:
-        if self._calls.pop(number, None) is not None and self.connected:
+        if self._calls.pop(number, None) is not None and not self._ended:
             self.send({"id": number, "cancel": True})
 
     def object_received(self, value: dict[str, Any]) -> None:
@@ -227,9 +243,11 @@ class AgentClient(_JsonLines):
             done.errback(rebuild(value))
 
     def connectionLost(self, reason: Failure | None = None) -> None:
+        self._ended = True
         calls, self._calls = self._calls, {}
         for done, _ in calls.values():
             done.errback(AgentGone())
+        self.gone.callback(None)
 
 
 async def connect_agent(reactor: Any, home: Path) -> AgentClient | None:

@@ -174,13 +174,19 @@ class TransferCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferDisrupted(Event):
-    """The transfer ended without success; ``reason`` as in ``docs/cli.md``, ``message`` says more."""
+    """The transfer ended without success; ``reason`` as in ``docs/cli.md``, ``message`` says more.
+
+    When it ``waits`` it has not ended for good: it goes on by itself once that is possible.
+    """
 
     event: ClassVar[str] = "disrupted"
     transfer: str
     reason: str
     bytes: int
     message: str = ""
+    user: str = ""
+    name: str = ""
+    waits: bool = False
 
 
 def rfc3339(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import time
 from collections.abc import Callable
@@ -46,14 +47,23 @@ def parse_server(text: str) -> ServerAddress:
     :raises Usage: it has no such form.
     """
     host, colon, port = text.rpartition(":")
-    if (text.startswith("[") and text.endswith("]")) or (text.count(":") > 1 and not text.startswith("[")):
+    if text.startswith("[") and text.endswith("]"):
         host, colon, port = text, "", ""
+    elif text.count(":") > 1 and not text.startswith("["):
+        host, colon, port = _ipv6(text), "", ""
     if not colon:
-        host, port = text, str(DEFAULT_PORT)
+        host, port = host or text, str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise Usage(f"{text!r} is no HOST[:PORT].")
     return ServerAddress(host, int(port))
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        raise Usage(f"{text!r} is no HOST[:PORT].") from None
 
 
 class HomeAccount:

@@ -137,6 +137,7 @@ async def _unblock(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
 
 
 async def _msg(peer: Peer, params: Msg, item: Item) -> dict[str, Any]:
+    await peer.opened()
     sent = await peer.send_message(params.user, params.text, params.route, params.wait, params.timeout)
     return sent.as_json()
 

@@ -11,12 +11,10 @@ from twisted.internet.defer import Deferred
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import Event, as_json
+from p2pim.peer.events import Event, TransferCompleted, TransferDisrupted, as_json
 
 Item = Callable[[dict[str, Any]], None]
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
-
-FINAL_EVENTS = ("completed", "disrupted")
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +39,7 @@ class Accept(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Following:
-    """The events of some transfers, handed on as they come, until each of them has ended."""
+    """The events of some transfers, handed on as they come, until each of them is over."""
 
     def __init__(self, item: Item) -> None:
         self._item = item
@@ -59,7 +57,7 @@ class _Following:
             self._early.append(event)
         elif transfer in self._ids:
             self._item(as_json(event))
-            if event.event in FINAL_EVENTS:
+            if _is_over(event):
                 self.open.discard(transfer)
                 if not self.open and not self.ended.called:
                     self.ended.callback(None)
@@ -70,6 +68,13 @@ class _Following:
         early, self._early = self._early, []
         for event in early:
             self.event(event)
+
+
+def _is_over(event: Event) -> bool:
+    """Whether this is the last that is heard of a transfer for now. A break in the middle is not: it goes on."""
+    if isinstance(event, TransferDisrupted):
+        return not event.waits or (event.reason == "peer-offline" and not event.bytes)
+    return isinstance(event, TransferCompleted)
 
 
 async def _send(peer: Peer, params: Send, item: Item) -> dict[str, Any]:

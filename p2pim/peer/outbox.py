@@ -203,7 +203,10 @@ class Outbox:
         for (route, address), confirmed in by_route.items():
             saved = self._store.settle(user, confirmed, "delivered", route, address, now)
             saved.addCallbacks(
-                self._settled, self._not_settled, callbackArgs=(user, confirmed, route, address), errbackArgs=(user,)
+                self._settled,
+                self._not_settled,
+                callbackArgs=(user, confirmed, route, address),
+                errbackArgs=(user, confirmed),
             )
             saved.addErrback(lambda failure: self.log.failure("after noting a receipt", failure))
         self._pump(conversation)
@@ -216,8 +219,12 @@ class Outbox:
             )
             self._resolve(id, Settled("delivered", route, address))
 
-    def _not_settled(self, failure: Failure, user: str) -> None:
+    def _not_settled(self, failure: Failure, user: str, ids: list[bytes]) -> None:
+        """They have arrived, but would go again after a restart; the other side drops them then."""
         self._journal("error", user, f"a receipt could not be noted: {failure.getErrorMessage()}")
+        for id in ids:
+            for waiter in self._waiters.pop(id, []):
+                waiter.errback(failure)
 
     def _read(self, user: str, ids: list[bytes], route: str) -> None:
         for id in ids:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
 from p2pim.core.delivery import DIRECT, RELAY
+from p2pim.core.limits import BULK_PATIENCE
 from p2pim.errors import NoDirectPath, NoRoute, Offline, P2pimError
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.people import People
@@ -39,6 +44,7 @@ class Routes:
 
     :param look_up: asks the server for the presence of a user; raises `NoSuchUser`.
     :param server: the server's address, as reports show it.
+    :param clock: bounds how long bulk waits for a direct channel.
     :param connects: whether a direct channel is tried for bulk that does not demand one.
     """
 
@@ -49,6 +55,7 @@ class Routes:
         channels: Channels,
         look_up: Callable[[str], Awaitable[object]],
         server: str,
+        clock: IReactorTime,
         *,
         connects: bool = True,
     ) -> None:
@@ -57,6 +64,7 @@ class Routes:
         self._channels = channels
         self._look_up = look_up
         self._server = server
+        self._clock = clock
         self._connects = connects
 
     # --- messages
@@ -105,7 +113,7 @@ class Routes:
         return self._channels.relay_channel_to(device)
 
     async def need_bulk_channel(self, user: str, device: bytes, route: str) -> IChannel:
-        """A channel for bulk, made when there is none: direct where that can be had, else relayed.
+        """A channel for bulk, made when there is none: direct where that can be had soon, else relayed.
 
         :raises NoRoute: the route asked for cannot be had.
         :raises Offline: the device is not there.
@@ -113,23 +121,35 @@ class Routes:
         channel = self.bulk_channel(user, device, route)
         if channel is not None:
             return channel
-        if route == DIRECT or (route != RELAY and self._connects and not self._channels.reasons_for(user)):
-            channel = await self._try_direct(user, device, route)
+        if route == DIRECT:
+            return await self._need_direct(user, device)
+        if route != RELAY and self._connects and self._promising(user, device):
+            channel = await self._try_direct(user, device)
             if channel is not None:
                 return channel
         return await self._channels.open_relay(user, device)
 
-    async def _try_direct(self, user: str, device: bytes, route: str) -> IChannel | None:
-        """A direct channel to ``device``; without one, None, or an error when ``route`` demands it."""
+    async def _need_direct(self, user: str, device: bytes) -> IChannel:
         try:
             await self._channels.connect(user)
         except NoDirectPath as error:
-            if route == DIRECT:
-                raise NoRoute(f"There is no direct path to {user}: {error.message}") from None
+            raise NoRoute(f"There is no direct path to {user}: {error.message}") from None
         channel = self._channels.channel_to(user, device)
-        if channel is None and route == DIRECT:
+        if channel is None:
             raise NoRoute(f"There is no direct path to this device of {user}.")
         return channel
+
+    def _promising(self, user: str, device: bytes) -> bool:
+        """Whether it is worth waiting for a direct channel: none was found out to be impossible, or has gone silent."""
+        silent = any(each.device == device and each.kind in DIRECT_KINDS for each in self._channels.all())
+        return not silent and not self._channels.reasons_for(user)
+
+    async def _try_direct(self, user: str, device: bytes) -> IChannel | None:
+        """A direct channel to ``device``, if one is made within `BULK_PATIENCE`; else the attempt goes on by itself."""
+        with contextlib.suppress(NoDirectPath, TimeoutError):
+            attempt = Deferred.fromCoroutine(self._channels.connect(user))
+            await attempt.addTimeout(BULK_PATIENCE, self._clock)
+        return self._channels.channel_to(user, device)
 
     async def devices_of(self, user: str) -> list[bytes]:
         """The devices of ``user`` that can be reached now.

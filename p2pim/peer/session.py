@@ -12,6 +12,7 @@ come back when the server said that it should not, or is not the server any more
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from enum import Enum
@@ -389,4 +390,7 @@ class Session:
 
 
 def _words(error: BaseException) -> str:
+    number = getattr(error, "osError", None)
+    if isinstance(number, int):
+        return os.strerror(number).lower()
     return str(error).rstrip(".") or type(error).__name__

@@ -186,9 +186,10 @@ class Transfer:
         """Tell the application that it does not go on by itself, or never."""
         self.context.emit(
             TransferDisrupted(
-                at=self.context.wall(), transfer=self.id, reason=reason, bytes=self.record.content, message=message
+                at=self.context.wall(), transfer=self.id, reason=reason, bytes=self.record.content, message=message,
+                user=self.record.user, name=self.record.name, waits=not self.ended,
             )
-        )
+        )  # fmt: skip
 
     # --- ends
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from p2pim.core.limits import (
+    CHECKPOINT_BYTES,
     CHECKPOINT_INTERVAL,
     FREE_SPACE_KEPT,
     TRANSFER_MISMATCHES,
@@ -185,7 +186,8 @@ class Incoming(Transfer):
     def _journal(self, position: int, digest: bytes, *, now: bool = False) -> None:
         """Make a checkpoint, when it is time for one."""
         at = self.context.clock.seconds()
-        if (now or at - self._journal_at >= CHECKPOINT_INTERVAL) and position > self._journaled:
+        far = position - self._journaled >= CHECKPOINT_BYTES
+        if (now or far or at - self._journal_at >= CHECKPOINT_INTERVAL) and position > self._journaled:
             self._journal_at, self._journaled = at, position
             self.context.watch(self.context.store.checkpoint(self.record.id, position, digest))
 
@@ -256,8 +258,13 @@ class Incoming(Transfer):
     def route_lost(self, channel: IChannel) -> None:
         """``channel`` is no more."""
         if self.channel is channel:
-            self.note(f"its {channel.kind} channel is gone")
+            self.note(f"its {channel.kind} channel is gone, or silent")
             self._lose()
+
+    def route_doubted(self, channel: IChannel) -> None:
+        """Nothing comes over ``channel``: ask by another route, unless it has to be this one."""
+        if self.record.route == "auto":
+            self.route_lost(channel)
 
     def route_appeared(self, device: bytes) -> None:
         """Say again where it stands, and go on; over a direct channel rather than a relayed one.

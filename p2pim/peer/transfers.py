@@ -330,6 +330,11 @@ class Transfers:
         for transfer in list(self._transfers.values()):
             transfer.route_lost(channel)
 
+    def route_doubted(self, channel: IChannel) -> None:
+        """``channel`` has gone silent: what is received over it is asked for by another route."""
+        for transfer in self._incoming():
+            transfer.route_doubted(channel)
+
     def peer_offline(self, user: str) -> None:
         """``user`` has left the server. What goes over a channel goes on; the rest waits for them."""
         for transfer in list(self._transfers.values()):

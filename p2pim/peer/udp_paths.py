@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from p2pim.core import limits
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.gathering import ASKING, Gatherer
+from p2pim.core.gathering import Gatherer
 from p2pim.core.interfaces import Interface, worth_telling
 from p2pim.errors import NoRoute
 from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
@@ -121,7 +121,7 @@ class UdpPaths:
 
     def network_changed(self) -> None:
         """Interfaces came or went: ask again where we are seen."""
-        if self.open:
+        if self._quic is not None:
             for gatherer in self._gatherers.values():
                 gatherer.refresh(self._reactor.seconds())
             self._look_around()
@@ -215,7 +215,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == ASKING for gatherer in self._gatherers.values())
+        return any(gatherer.gathering for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:

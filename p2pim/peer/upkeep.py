@@ -1,7 +1,8 @@
 """What a peer does about its channels without being asked.
 
 After a sign-in it can connect to everyone in its own network; and while a conversation goes on over a relay, it tries
-again and again for something better.
+again and again for something better. A direct channel that broke is missed at once: the first attempt at another one
+begins in that moment, and further ones follow at growing intervals.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from p2pim.core.backoff import Backoff
 from p2pim.core.candidates import Endpoint, same_lan, split_address
-from p2pim.core.limits import DIRECT_RETRY, LAN_CONNECTS, LAN_CONNECTS_AT_ONCE, USED_RECENTLY, USERS_IN_USE
+from p2pim.core.limits import (
+    DIRECT_RETRY,
+    DIRECT_RETRY_FIRST,
+    LAN_CONNECTS,
+    LAN_CONNECTS_AT_ONCE,
+    USED_RECENTLY,
+    USERS_IN_USE,
+)
 from p2pim.errors import P2pimError
+from p2pim.peer.attempts import Outcome, Waiters
 from p2pim.peer.interfaces import IChannel
 from p2pim.wire.messages import Found, Message, WhoIsOnline
 
@@ -29,7 +39,7 @@ class UpkeptTable(Protocol):
 
     def channel_to(self, user: str, device: bytes | None = None) -> IChannel | None: ...
 
-    def connect_soon(self, user: str) -> None: ...
+    def connect_soon(self, user: str) -> Waiters | None: ...
 
     def connect_device(self, user: str, device: bytes) -> Deferred[Any]: ...
 
@@ -38,6 +48,19 @@ class AskingSession(Protocol):
     """The part of a session that answers questions."""
 
     async def request(self, message_factory: Callable[[int], Message]) -> Message: ...
+
+
+class _Missing:
+    """A direct channel that broke and was not replaced yet."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self.backoff = backoff
+        self.call: IDelayedCall | None = None
+
+    def cancel(self) -> None:
+        if self.call is not None and self.call.active():
+            self.call.cancel()
+        self.call = None
 
 
 class Upkeep:
@@ -65,6 +88,8 @@ class Upkeep:
         self._lan = lan
         self._used: OrderedDict[str, float] = OrderedDict()
         self._round: IDelayedCall | None = None
+        self._missing: OrderedDict[str, _Missing] = OrderedDict()
+        self._there = False
 
     # --- again and again
 
@@ -78,17 +103,68 @@ class Upkeep:
     def forget(self, user: str) -> None:
         """It is not wanted any more."""
         self._used.pop(user, None)
+        self.found(user)
+
+    def lost(self, user: str) -> None:
+        """A direct channel to ``user`` has broken, or is doubted: find another one."""
+        self.used(user)
+        if user in self._missing:
+            return
+        self._missing[user] = _Missing(Backoff(self._rng, DIRECT_RETRY_FIRST, DIRECT_RETRY))
+        if len(self._missing) > USERS_IN_USE:
+            self.found(next(iter(self._missing)))
+        self._look_for(user)
+
+    def found(self, user: str) -> None:
+        """There is one, or none is wanted."""
+        missing = self._missing.pop(user, None)
+        if missing is not None:
+            missing.cancel()
+
+    def _look_for(self, user: str) -> None:
+        """Begin an attempt, and another one some time after it has failed."""
+        missing = self._missing.get(user)
+        if missing is None or not self._there:
+            return
+        if self._table.channel_to(user) is not None or user not in self._wanted():
+            self.found(user)
+            return
+        missing.cancel()
+        attempt = self._table.connect_soon(user)
+        if attempt is None:
+            self._look_later(missing, user)
+        else:
+            attempt.tell_me(lambda outcome: self._looked(user, outcome))
+
+    def _looked(self, user: str, outcome: Outcome) -> None:
+        missing = self._missing.get(user)
+        if missing is not None and isinstance(outcome, P2pimError):
+            self._look_later(missing, user)
+
+    def _look_later(self, missing: _Missing, user: str) -> None:
+        missing.cancel()
+        if self._there:
+            missing.call = self._clock.callLater(missing.backoff.next(), self._look_for, user)
 
     def interrupted(self) -> None:
         """Without the server nothing can be tried."""
+        self._there = False
+        for missing in self._missing.values():
+            missing.cancel()
+        self._cancel_round()
+
+    def _cancel_round(self) -> None:
         if self._round is not None and self._round.active():
             self._round.cancel()
         self._round = None
 
-    stop = interrupted
+    def stop(self) -> None:
+        """Try nothing more."""
+        self.interrupted()
+        self._missing.clear()
 
     def _schedule(self) -> None:
-        self.interrupted()
+        self._cancel_round()
         self._round = self._clock.callLater(DIRECT_RETRY * self._rng.uniform(0.9, 1.1), self._try_again)
 
     def _try_again(self) -> None:
@@ -98,20 +174,27 @@ class Upkeep:
 
     def try_now(self) -> None:
         """Try for a direct channel to everyone who is talked to without one."""
+        for user in self._wanted():
+            if user not in self._missing and self._table.channel_to(user) is None:
+                self._table.connect_soon(user)
+
+    def _wanted(self) -> dict[str, None]:
+        """Those with whom a conversation or a transfer goes on."""
         now = self._clock.seconds()
         for user, at in list(self._used.items()):
             if now - at > USED_RECENTLY:
                 del self._used[user]
         relayed = {channel.user for channel in self._table.all() if channel.kind == "relay"}
-        for user in {**dict.fromkeys(self._used), **dict.fromkeys(relayed)}:
-            if self._table.channel_to(user) is None:
-                self._table.connect_soon(user)
+        return {**dict.fromkeys(self._used), **dict.fromkeys(relayed)}
 
     # --- the local network
 
     def signed_in(self, seen_at: Endpoint) -> None:
         """The session stands; ``seen_at`` is my address as the server sees it."""
+        self._there = True
         self._schedule()
+        for user in list(self._missing):
+            self._look_for(user)
         if self._lan:
             done = Deferred.fromCoroutine(self._connect_lan(seen_at[0]))
             done.addErrback(lambda failure: self._log.failure("Connecting to the local network broke.", failure))

@@ -15,13 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from p2pim.core.limits import PASSWORD_QUEUE
+from p2pim.core.limits import PASSWORD_LONGEST, PASSWORD_QUEUE, PASSWORD_SHORTEST
 from p2pim.errors import BadPassword, StorageError, TooManyTries, WrongPassword
 
 T = TypeVar("T")
 
 THREADS = 2
-SHORTEST, LONGEST = 6, 256
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
@@ -37,7 +36,7 @@ def check_new_password(password: str) -> str:
 
     :raises BadPassword: it is too short or too long.
     """
-    if not SHORTEST <= len(password) <= LONGEST:
+    if not PASSWORD_SHORTEST <= len(password) <= PASSWORD_LONGEST:
         raise BadPassword
     return password
 

@@ -15,6 +15,7 @@ from p2pim.core.presence import STATUSES
 from p2pim.errors import (
     BadMessage,
     BadName,
+    Blocked,
     DatabaseDown,
     NoSuchUser,
     P2pimError,
@@ -172,11 +173,22 @@ class Requests:
 
     async def _look_up(self, session: Session, message: LookUp) -> Message:
         names = [_canonical(name) for name in message.users]
-        away = [name for name in names if name not in self._users.directory.users]
-        for name in away:
-            if not await self._names.exists(name):
-                raise NoSuchUser(f"There is no user {name!r} on this server.")
+        for name in names:
+            if await self._blocks(name, session.user.name):
+                raise Blocked(f"{name} has blocked you.")
         return Found(message.id, [self._announcer.person(name, session.user.name) for name in names])
+
+    async def _blocks(self, name: str, asker: str) -> bool:
+        """Whether ``name`` has blocked ``asker``.
+
+        :raises NoSuchUser: there is no ``name``.
+        """
+        user = self._users.directory.users.get(name)
+        if user is not None:
+            return asker in user.entry.blocked
+        if not await self._names.exists(name):
+            raise NoSuchUser(f"There is no user {name!r} on this server.")
+        return await self._store.read(partial(accounts.blocks, owner=name, other=asker))
 
     async def _who_is_online(self, session: Session, message: WhoIsOnline) -> Message:
         return Found(message.id, self._announcer.online(session.user.name))

@@ -286,6 +286,15 @@ def set_blocked(db: sqlite3.Connection, owner: str, other: str, blocked: bool) -
         raise TooMany(f"You have blocked {CONTACTS} people, which is the limit; unblock somebody first.")
 
 
+def blocks(db: sqlite3.Connection, owner: str, other: str) -> bool:
+    """Whether ``owner`` has blocked ``other``."""
+    query = (
+        "SELECT 1 FROM blocks JOIN accounts o ON o.id = owner JOIN accounts b ON b.id = blocked"
+        " WHERE o.name = ? AND b.name = ?"
+    )
+    return db.execute(query, (owner, other)).fetchone() is not None
+
+
 def missing(db: sqlite3.Connection, names: Iterable[str]) -> list[str]:
     """Those of ``names`` that have no account."""
     return [name for name in names if not exists(db, name)]

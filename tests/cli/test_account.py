@@ -15,6 +15,7 @@ from p2pim.cli.trust import TrustChoice
 from p2pim.errors import NameTaken, ServerUnreachable, Usage
 from p2pim.net.certificates import fingerprint_of_der, format_fingerprint
 from p2pim.net.trust import ServerAddress
+from p2pim.peer.home_account import parse_server
 from tests.cli.fakes import Called, FakeBackend
 
 FINGERPRINT = format_fingerprint(fingerprint_of_der(b"a certificate"))
@@ -120,6 +121,30 @@ class PasswordTests(AccountCase):
         self.call("register", "alice@host", "--trust-first-use")
         self.assertEqual((asked[0]["hide_input"], asked[0]["confirmation_prompt"]), (True, True))
         self.assertEqual(self.signed_in[0]["password"], "typed")
+
+    def test_a_new_password_that_is_too_short_is_asked_for_again(self) -> None:
+        """Before the server is bothered; an old one is what it is."""
+        del os.environ["P2PIM_PASSWORD"]
+        self.terminal = True
+        checks: list[Any] = []
+
+        def prompt(text: str, **options: Any) -> str:
+            checks.append(options["value_proc"])
+            return "typed once"
+
+        self.patch(click, "prompt", prompt)
+        self.call("register", "alice@host", "--trust-first-use")
+        self.call("login", "alice@host", "--trust-first-use")
+        self.assertRaises(click.UsageError, checks[0], "short")
+        self.assertEqual((checks[0]("longer"), checks[1]), ("longer", None))
+
+    def test_a_server_that_is_no_address_is_wrong_usage(self) -> None:
+        """Nothing is looked up; IPv6 stands with or without brackets."""
+        for account in ("alice@host:1:2", "alice@host:0", "alice@host:99999", "alice@host:x", "alice@", "alice"):
+            self.assertEqual(self.call("login", account, "--trust-first-use").status, 2, account)
+        self.assertEqual(self.signed_in, [])
+        for text, server in (("::1", "[::1]:4530"), ("[::1]:99", "[::1]:99"), ("h", "h:4530"), ("h:5", "h:5")):
+            self.assertEqual(str(parse_server(text)), server)
 
     def test_an_empty_or_unreadable_file_is_refused(self) -> None:
         """Nothing is sent."""

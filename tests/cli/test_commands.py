@@ -139,6 +139,15 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual((called.status, called.out), (0, "waits for bob in this home's outbox\n"))
         self.assertIn("bob is away", called.err)
 
+    def test_without_agent_and_server_the_message_waits(self) -> None:
+        """The home takes it, and it is said what will send it."""
+        answer = {**self.SENT, "state": "sent", "queued": True, "note": "the server cannot be reached"}
+        backend = FakeBackend({"msg": answer})
+        backend.offline, backend.is_agent = True, False
+        called = Called(backend, "msg", "bob", "hi")
+        self.assertEqual((called.status, called.online), (0, [True, False]))
+        self.assertIn("up` sends it", called.err)
+
     def test_an_empty_message_is_wrong_usage(self) -> None:
         """Nothing is asked."""
         backend = FakeBackend()
@@ -286,6 +295,13 @@ class SendTests(SynchronousTestCase):
         ):
             event = {**self.COMPLETED, "event": "disrupted", "reason": reason}
             self.assertEqual(Called(self.backend(self.OFFER, event), "send", "bob", self.path).status, status, reason)
+
+    def test_whoever_does_not_wait_is_content_with_a_transfer_that_does(self) -> None:
+        """The other side is away: it is offered when they are back."""
+        event = {**self.COMPLETED, "event": "disrupted", "reason": "peer-offline", "waits": True, "user": "bob"}
+        called = Called(self.backend(self.OFFER, event), "send", "--no-wait", "bob", self.path)
+        self.assertEqual(called.status, 0)
+        self.assertIn("bob is not online", called.out)
 
     def test_not_waiting_says_who_goes_on(self) -> None:
         """The agent, or the next one."""

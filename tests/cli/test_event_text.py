@@ -38,6 +38,15 @@ class EventLineTests(SynchronousTestCase):
         self.assertTrue(line and line.endswith("To take it: p2pim --home /h accept 0f0f"), line)
         self.assertIn("photos (3 files, 2 KiB) — “<comment>”", line or "")
 
+    def test_a_transfer_that_waits_has_not_ended(self) -> None:
+        """It says for what."""
+        for reason, words in (("peer-offline", "bob is not online"), ("offline", "no connection to the server")):
+            line = event_line({**example(events.TransferDisrupted), "reason": reason, "waits": True}) or ""
+            self.assertIn("photos waits after 1 KiB", line)
+            self.assertIn(words, line)
+        ended = event_line({**example(events.TransferDisrupted), "reason": "rejected", "waits": False}) or ""
+        self.assertIn("photos ended after 1 KiB, rejected", ended)
+
     def test_an_unknown_event_is_passed_over(self) -> None:
         """A newer agent may tell of more."""
         self.assertIsNone(event_line({"event": "eclipse", "at": "2026-08-12T17:00:00.000Z"}))

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core import limits
 from p2pim.core.address_rate import AddressRates
-from p2pim.core.gathering import BLOCKED, DEPENDENT, INDEPENDENT, UNTRANSLATED, Gathered, Gatherer
+from p2pim.core.gathering import BLOCKED, DEPENDENT, INDEPENDENT, UNKNOWN, UNTRANSLATED, Gathered, Gatherer
 from p2pim.core.stun_answers import Answer, Site, StunAnswers
 from p2pim.core.stun_cookies import Cookies
 from p2pim.wire.stun import Address
@@ -96,6 +96,30 @@ class GatheringTests(SynchronousTestCase):
         gatherer = self.gather(host, world)
         self.assertEqual(gatherer.found, Gathered(None, BLOCKED))
         self.assertLessEqual(host.sockets[5000].sent, limits.STUN_TRIES + 1)
+
+    def test_silence_is_called_blocked_before_a_person_loses_patience(self) -> None:
+        """A negotiation that begins two seconds after the start can give the reason, and waits for nothing."""
+        world = Internet(Clock(), random.Random(1))
+        StunServer(world)
+        gatherer = self.gather(world.nat("198.51.100.20", udp=False).host("192.168.1.2"), world, 2.0)
+        self.assertEqual(gatherer.found, Gathered(None, BLOCKED))
+        self.assertTrue(gatherer.late)
+
+    def test_an_answer_to_a_late_try_unblocks(self) -> None:
+        """UDP that begins to get through, within the tries, is found out at the next one."""
+        world = Internet(Clock(), random.Random(1))
+        world.clock.callLater(2.5, StunServer, world)
+        gatherer = self.gather(world.nat("198.51.100.20").host("192.168.1.2"), world, 10.0)
+        self.assertEqual(gatherer.found.mapping, INDEPENDENT)
+
+    def test_a_silent_second_port_keeps_nobody_waiting(self) -> None:
+        """The address is known, how the NAT maps is not: after a while nobody waits for that."""
+        world = Internet(Clock(), random.Random(1))
+        StunServer(world).sockets[SECOND].close()
+        gatherer = self.gather(world.nat("198.51.100.20").host("192.168.1.2"), world, 3.0)
+        self.assertEqual(gatherer.found.mapping, UNKNOWN)
+        self.assertIsNotNone(gatherer.found.reflexive)
+        self.assertTrue(gatherer.late)
 
     def test_a_binding_is_kept_alive_and_a_new_one_is_noticed(self) -> None:
         """A router that restarts gives another port; the next refresh finds it."""

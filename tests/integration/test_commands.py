@@ -158,7 +158,8 @@ class ConversationTests(TownCase):
         """And may again when unblocked."""
         alice, bob = await self.two()
         await bob.run("block", "alice")
-        await alice.run("msg", "--timeout", "1", "bob", "hello?", status=None)
+        for command in (("msg", "bob", "hello?"), ("connect", "bob"), ("send", "bob", __file__)):
+            self.assertEqual((await alice.run(*command, status=4)).object["error"], "blocked", command)
         await bob.run("msg", "alice", "I do not listen", status=4)
         self.assertNotIn("in", {message["direction"] for message in (await bob.run("history", "alice")).objects})
         await bob.run("unblock", "alice")

@@ -6,7 +6,7 @@
             |
     --------+-----------+-----------+--------        a bridge: the public internet
                         |           |
-                  NAT of A      NAT of B             198.51.100.20, .30
+                  NAT of A      NAT of B             198.51.100.20, 203.0.113.30
                         |           |
                         A           B                192.168.10.2, 192.168.20.2
 
@@ -36,6 +36,7 @@ stand side by side.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -56,7 +57,9 @@ KINDS = (
     "double",
 )
 SERVER = ("198.51.100.10", "198.51.100.11")
-OUTSIDE = {"A": "198.51.100.20", "B": "198.51.100.30"}
+OUTSIDE = {"A": "198.51.100.20", "B": "203.0.113.30"}
+"""In different networks, since two public addresses next to each other are taken for one LAN."""
+PUBLIC = ("198.51.100.0/24", "203.0.113.0/24")
 LAN = {"A": "192.168.10", "B": "192.168.20"}
 CARRIER = {"A": "100.64.10", "B": "100.64.20"}
 
@@ -175,6 +178,21 @@ class Laboratory:
             }}"""
         subprocess.run(self.command(host, "nft", "-f", "-"), input=rules, text=True, check=True)
 
+    def count_udp(self, host: str, match: str = "meta l4proto udp") -> None:
+        """Count what matches among the datagrams that ``host`` sends from now on, and among those that it gets."""
+        chains = "".join(
+            f"chain {hook} {{ type filter hook {hook} priority -310; {match} counter comment {hook}\n}}\n"
+            for hook in ("input", "output")
+        )
+        rules = f"table inet counted {{\n{chains}}}\n"
+        subprocess.run(self.command(host, "nft", "-f", "-"), input=rules, text=True, check=True)
+
+    def counted(self, host: str) -> dict[str, int]:
+        """How many there were since `count_udp`, by "input" and "output"."""
+        listed = json.loads(self.run(host, "nft", "-j", "list", "table", "inet", "counted"))["nftables"]
+        rules = [each["rule"] for each in listed if "rule" in each]
+        return {rule["comment"]: rule["expr"][-1]["counter"]["packets"] for rule in rules}
+
     # --- making
 
     def __enter__(self) -> Laboratory:
@@ -281,6 +299,9 @@ class Laboratory:
             self._wire((host, device), ("net", port))
         self._say(f"ip -n {self._space('net')} link set {port} master br0")
         self._address(host, device, address)
+        for network in PUBLIC:
+            if network.rpartition(".")[0] != address.rpartition(".")[0]:
+                self._say(f"ip -n {self._space(host)} route add {network} dev {device}")
 
     def _router(self, name: str, kind: str, inside: str, lan: str) -> None:
         self._host(name)

@@ -1,7 +1,7 @@
 """A link with delay, rate, queue and loss between two network namespaces.
 
-The kernel's own netem is not everywhere, so this is a process with one TAP device in each namespace: frames read from one
-are written to the other when their time has come. Each direction has a serialiser (``rate``), a drop-tail queue
+The kernel's own netem is not everywhere, so this is a process with one TAP device in each namespace: frames read from
+one are written to the other when their time has come. Each direction has a serialiser (``rate``), a drop-tail queue
 (``queue``, in seconds at that rate) and independent random loss. A hundred megabits a second are no trouble for it.
 
     python -m tests.natlab.link NAMESPACE1 DEVICE1 NAMESPACE2 DEVICE2 --delay 0.02 --rate 100e6 --loss 0.01

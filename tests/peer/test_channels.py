@@ -231,14 +231,23 @@ class ReplacingTests(Pair):
         self.assertEqual(self.alice.opened, [here, newer])
 
     def test_a_channel_that_dies_without_a_word_is_replaced(self) -> None:
-        """E5 and A5: silence of thirty seconds ends it at both ends, and a new one can be made."""
+        """E5 and A5: silence of thirty seconds ends it at both ends; another one is looked for until it is found."""
         self.connected()
         self.town.network.cut("10.0.0.2", "10.0.0.3")
         self.town.run(36)
         self.assertEqual([reason for _, reason in self.alice.closed], ["The other side has been silent for too long."])
         self.assertEqual(len(self.bob.closed), 1)
         self.town.network.cuts.clear()
+        self.town.run(30)
+        self.assertIsNotNone(self.alice.table.channel_to("bob"))
+        self.assertIsNotNone(self.bob.table.channel_to("alice"))
+
+    def test_a_channel_that_somebody_closed_stays_closed(self) -> None:
+        """What a person ended is not begun again behind their back."""
         self.connected()
+        self.alice.table.disconnect("bob", "enough")
+        self.town.run(30)
+        self.assertEqual((self.alice.table.all(), self.bob.table.all()), ([], []))
 
     def test_silence_is_not_taken_for_death_too_early(self) -> None:
         """A7: thirty seconds."""

@@ -256,7 +256,7 @@ class PathTests(PairCase):
         old = self.established("symmetric", "full-cone")
         self.alice.nat.forget()
         self.town.run(limits.UDP_DOUBTED + 1.0)
-        self.assertIsNone(self.alice.table.channel_to("bob"))
+        self.assertIsNot(self.alice.table.channel_to("bob"), old)
         new = self.successResultOf(self.called(2.0))
         self.assertIsNot(new, old)
         self.assertEqual(self.alice.table.all(), [new])

@@ -205,7 +205,7 @@ class ContactTests(SynchronousTestCase):
     # --- blocking
 
     def test_blocking_hides_and_unblocking_shows_again(self) -> None:
-        """To the blocked the other looks offline, at once."""
+        """To the blocked the other looks offline, at once; whoever asks for them is told why."""
         self.add(self.alice, "bob")
         self.bob.send(BlockUser(1, "alice", True))
         self.bob.one(Done)
@@ -213,8 +213,9 @@ class ContactTests(SynchronousTestCase):
         self.bob.send(SetStatus("away"))
         self.assertEqual(self.news(self.alice), [])
         self.alice.send(LookUp(1, ["bob"]), WhoIsOnline(2))
-        looked_up, online = self.alice.all(Found)
-        self.assertEqual((looked_up.people[0].status, looked_up.people[0].devices, online.people), ("offline", [], []))
+        heard = self.alice.received()
+        self.assertEqual([(m.id, m.code) for m in heard if isinstance(m, Failed)], [(1, "blocked")])
+        self.assertEqual([m.people for m in heard if isinstance(m, Found)], [[]])
         self.bob.send(BlockUser(2, "alice", False))
         self.assertEqual(self.news(self.alice), [("bob", "away")])
 
@@ -224,6 +225,8 @@ class ContactTests(SynchronousTestCase):
         self.bob.send(BlockUser(1, "alice", True))
         self.bob.lose()
         self.quiet()
+        self.alice.send(LookUp(7, ["bob"]))
+        self.assertEqual(self.failure(self.alice), "blocked")
         self.world.client().sign_in("bob", device=self.bob.device, token=self.bob.welcome.token)
         self.assertEqual(self.news(self.alice), [])
 

@@ -11,7 +11,7 @@ import click
 from p2pim.cli.commands.options import Command, Group
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.cli.passwords import read_password
-from p2pim.cli.text import date_text, size_text
+from p2pim.cli.text import count_text, date_text, size_text
 from p2pim.errors import P2pimError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -147,7 +147,9 @@ def stats_command(invocation: Invocation) -> None:
     result = _operate("stats")
     invocation.output.item(result)
     state = "runs" if result["running"] else "does not run"
-    invocation.output.note(f"The server {state}; {result['accounts']} accounts, {result['online']} online.")
+    invocation.output.note(
+        f"The server {state}; {count_text(result['accounts'], 'account')}, {result['online']} online."
+    )
     invocation.output.note(_p2p_text(result.get("p2p")))
     columns = ("USER", "ONLINE", "UPLOADS", "BYTES", "LAST", "DOWNLOADS", "BYTES", "LAST", "RELAYED")
     right = ("UPLOADS", "BYTES", "DOWNLOADS", "RELAYED")
@@ -190,7 +192,7 @@ def backup_command(invocation: Invocation, file: Path) -> None:
 def restore_command(invocation: Invocation, file: Path) -> None:
     """Put a backup in the place of what is there, which is kept beside it; the server must be stopped."""
     result = _operate("restore", file=str(file))
-    invocation.output.item(result, f"{result['file']} restored: {result['users']} accounts.")
+    invocation.output.item(result, f"{result['file']} restored: {count_text(result['users'], 'account')}.")
 
 
 @admin_command.command("check")
@@ -200,8 +202,8 @@ def check_command(invocation: Invocation) -> None:
     result = _operate("check")
     if result["ok"]:
         invocation.output.item(
-            result, f"All in order: {result['users']} accounts, certificate {result['fingerprint']}."
+            result, f"All in order: {count_text(result['users'], 'account')}, certificate {result['fingerprint']}."
         )
         return
     invocation.output.item(result, "\n".join(result["problems"]))
-    raise CheckFailed(f"{len(result['problems'])} problems: {'; '.join(result['problems'])}")
+    raise CheckFailed(f"{count_text(len(result['problems']), 'problem')}: {'; '.join(result['problems'])}")

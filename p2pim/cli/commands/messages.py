@@ -33,10 +33,16 @@ def msg_command(
     params = {"user": user, "text": message, "route": route, "wait": wait}
     if timeout is not None:
         params["timeout"] = timeout
-    result = invocation.ask("msg", params)
+
+    async def work(backend: Backend) -> tuple[bool, dict[str, Any]]:
+        return backend.is_agent, await backend.call("msg", params, ignore_item)
+
+    by_agent, result = invocation.work(work, else_offline=True)
     invocation.output.item(result, _sent_text(user, result))
     if result.get("note"):
         invocation.output.aside(str(result["note"]))
+    if result.get("queued") and not by_agent:
+        invocation.output.aside(f"No agent runs here: `{invocation.command_prefix} up` sends it.")
 
 
 def _from_stdin() -> str:
@@ -97,6 +103,8 @@ def history_line(user: str, message: Mapping[str, Any]) -> str:
     """``2026-01-31 14:03 bob: text   (direct TCP 192.0.2.7:50122 ✓)``."""
     mine = message.get("direction") == "out"
     when = date_text(message.get("sent_at") if mine else message.get("received_at") or message.get("sent_at"))
-    mark = f" {state_mark(message.get('state'))}" if mine else ""
     way = route_text(message.get("route"), message.get("address"))
-    return f"{when} {'me' if mine else user}: {message['text']}  ({way}{mark})"
+    if mine:
+        waits = message.get("state") == "waiting"
+        way = "waits in the outbox" if waits else f"{way} {state_mark(message.get('state'))}"
+    return f"{when} {'me' if mine else user}: {message['text']}  ({way})"

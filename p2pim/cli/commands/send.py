@@ -11,7 +11,7 @@ import click
 
 from p2pim.cli.backend import Backend
 from p2pim.cli.commands.options import Command
-from p2pim.cli.event_text import event_line
+from p2pim.cli.event_text import event_line, waiting_text
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.errors import FileUnreadable, Offline, P2pimError, PeerRefused, TimedOut, TransferError
 
@@ -78,7 +78,7 @@ def _conclude(
     wait: bool, by_agent: bool,
 ) -> None:  # fmt: skip
     """Say where it stands; a transfer that ended without success makes the command fail."""
-    failures = [event for event in ended.values() if event["event"] == "disrupted"]
+    failures = [event for event in ended.values() if event["event"] == "disrupted" and (wait or not event.get("waits"))]
     if failures:
         raise _failure(user, failures[0])
     if not wait:
@@ -88,7 +88,7 @@ def _conclude(
 
 def _failure(user: str, event: Mapping[str, Any]) -> P2pimError:
     reason = str(event["reason"])
-    detail = str(event.get("message") or "")
+    detail = waiting_text(event) if event.get("waits") else str(event.get("message") or "")
     match reason:
         case "rejected":
             return Rejected(detail or f"{user} did not take it.")
