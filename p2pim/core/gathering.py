@@ -74,6 +74,11 @@ class Gatherer:
         self._changed: list[Gathered] = []
 
     @property
+    def gathering(self) -> bool:
+        """Whether more may become known soon."""
+        return self.found.mapping in (ASKING, UNKNOWN) and not self.late
+
+    @property
     def asked(self) -> Collection[Endpoint]:
         """The server's addresses that are asked."""
         return self._probes.keys()

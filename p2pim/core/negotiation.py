@@ -39,13 +39,8 @@ from p2pim.core.candidates import (
     is_public,
     rung_of,
 )
-<<<<<<< HEAD
-from p2pim.core.limits import NEGOTIATION_TIME, UDP_REMOTES
-from p2pim.core.path_reasons import nothing_to_try, why_no_path
-=======
 from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME, UDP_REMOTES
 from p2pim.core.reasons import nothing_to_try, why_no_path
->>>>>>> ice
 from p2pim.wire.signals import Candidate, Offer
 
 INCOMING_RUNG: Final = "tcp-incoming"
@@ -245,13 +240,9 @@ class Negotiation:
             address = rung.waiting.pop(number, None)
             if address is not None:
                 rung.failures.append(f"{address}: {reason}")
-<<<<<<< HEAD
-        if self._held is not None and not self._head_start():
-=======
         if self._paths and self.state is State.TRYING:
             self._dial_path()
-        if self._held is not None and not self._tcp_may_come():
->>>>>>> ice
+        if self._held is not None and not self._head_start():
             self._let_go()
         self._check_hope()
 

@@ -28,7 +28,6 @@ from p2pim.core.negotiation import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
-from p2pim.net.own_addresses import interfaces
 from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
@@ -110,7 +109,7 @@ class ChannelTable:
         self._local_host = ""
         place = Place(reactor, self._factory, self.udp, rng, random, self._send)
         self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
-        self._watch = NetworkWatch(reactor, interfaces, self._network_changed)
+        self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
         self._trusted = trusted
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
@@ -257,7 +256,6 @@ class ChannelTable:
     def _network_changed(self) -> None:
         """An interface came or went: other addresses lead here now, and perhaps other ways to others."""
         self._journal("channel", "", "this machine's network has changed")
-        self.use_p2p(self._p2p_servers)
         self.udp.network_changed()
         self._upkeep.try_now()
 

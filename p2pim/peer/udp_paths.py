@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from p2pim.core import limits
 from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
-from p2pim.core.gathering import ASKING, Gatherer
+from p2pim.core.gathering import Gatherer
 from p2pim.core.interfaces import Interface, worth_telling
 from p2pim.errors import NoRoute
 from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
@@ -116,26 +116,14 @@ class UdpPaths:
             return
         if self._quic is None:
             self._quic = UdpChannelFactory(self._reactor, self._identity.pem, callers, self._rng, self._wall)
-<<<<<<< HEAD
-        first = {_family(server): server for server in reversed(servers)}
-        self._hosts = worth_telling(interfaces(), local_host)
-        for family, server in first.items():
-            if self._open(family):
-                self._ask(family, server)
-        for family in {_family((host, 0)) for host in self._hosts}:
-            self._open(family)
-        self._servers = tuple(first.values())
-        self._turn()
-        prepare()  # while the answers are on their way
-=======
         self._servers = {_family(server): server for server in reversed(servers)}
         self._local_host = local_host
         self._look_around()
->>>>>>> ice
+        prepare()  # while the answers are on their way
 
     def network_changed(self) -> None:
         """Interfaces came or went: ask again where we are seen."""
-        if self.open:
+        if self._quic is not None:
             for gatherer in self._gatherers.values():
                 gatherer.refresh(self._reactor.seconds())
             self._look_around()
@@ -229,7 +217,7 @@ class UdpPaths:
     @property
     def gathering(self) -> bool:
         """Whether more candidates may still turn up."""
-        return any(gatherer.found.mapping == ASKING and not gatherer.late for gatherer in self._gatherers.values())
+        return any(gatherer.gathering for gatherer in self._gatherers.values())
 
     @property
     def mapping(self) -> str:

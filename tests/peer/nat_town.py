@@ -22,7 +22,7 @@ from p2pim.peer.udp_paths import Ground
 from p2pim.wire.demux import Batch, Kind, sort_batch
 from tests.nat_kinds import place
 from tests.network import Dialled, Endpoint, Host, Internet, Link, Nat
-from tests.passing_time import pass_time
+from tests.passing_time import QuickClock, pass_time
 from tests.peer.memory_network import MemoryNetwork, MemoryReactor, MemoryTransport
 from tests.peer.town import Resident, Splices, Town
 from tests.stun_world import SERVER as P2P_SERVER
@@ -181,7 +181,7 @@ class NatTown(Town):
     network: NatNetwork
 
     def __init__(self, seed: int = 1, link: Link = LINK) -> None:
-        self.world = Internet(Clock(), random.Random(seed))
+        self.world = Internet(QuickClock(), random.Random(seed))
         self.clock = self.world.clock
         self.clock.advance(1000.0)
         self.stun = StunWorld(self.world)

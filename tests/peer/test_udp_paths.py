@@ -219,8 +219,7 @@ class InterfacesInTownTests(PairCase):
         result = self.alice.connect(self.bob)
         self.town.run(0.1)
         self.alice.machine.further = ["10.99.0.1"]
-        self.alice.table.udp.network_changed()
-        self.town.run(0.1)
+        self.town.run(limits.NETWORK_WATCH)
         more = [signal for signal in self.alice.sent if isinstance(signal, MoreCandidates)]
         self.assertEqual([each.host for each in more[0].candidates], ["10.99.0.1"])
         self.town.run(15.0)
