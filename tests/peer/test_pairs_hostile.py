@@ -112,6 +112,14 @@ class OfferTests(HostileCase):
         sizes = [size for _, size, target in self.alice.datagrams if target[0] == "203.0.113.9"]
         self.assertLess(max(sizes), 150)
 
+    def test_one_users_offers_cost_another_nothing(self) -> None:
+        """Mallory names bob's address until nothing goes there for her: alice and bob find each other as ever."""
+        for number in range(30):
+            self.offer([Candidate("host", "udp", "198.51.100.21", 7000 + n) for n in range(10)], number)
+            self.town.run(0.05)
+        self.town.run(0.5)
+        self.assertEqual(self.successResultOf(self.called(1.0)).kind, "udp")
+
 
 class ForgeryTests(HostileCase):
     def stranger(self) -> tuple[UdpSocket, list[bytes]]:
