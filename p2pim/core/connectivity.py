@@ -187,9 +187,14 @@ class CheckList:
         return max(succeeded, key=lambda pair: (pair.priority, -(pair.rtt or 0.0)), default=None)
 
     def proved(self, remote: Endpoint) -> bool:
-        """Whether our peer has shown, by a valid check or response, that it is at ``remote``."""
+        """Whether our peer has shown, by a valid check or response, that it knows ``remote`` as its own."""
         pair = self.pairs.get(remote)
         return pair is not None and (pair.heard or pair.state is PairState.SUCCEEDED)
+
+    def answered(self, remote: Endpoint) -> bool:
+        """Whether a response came from ``remote``: nobody else can have been meant."""
+        pair = self.pairs.get(remote)
+        return pair is not None and pair.state is PairState.SUCCEEDED
 
     def awaits(self, source: Endpoint) -> bool:
         """Whether ``source`` has been sent a check that it has not answered."""

@@ -270,6 +270,12 @@ CHECKS_TRIGGERED: Final = 4
 """Checks beyond `CHECKS_PER_PAIR` that those may trigger: whoever was late must still find somebody who asks."""
 CHECKS_LINGER: Final = 5.0
 """For so long after a negotiation the other side's checks are still answered."""
+SILENT_HOST_BURST: Final = 48.0
+"""Checks and responses for one user that go at once to one host that has not answered, over all negotiations and ports:
+four attempts at a peer who is behind the worst of NATs. After that it is `SILENT_HOST_RATE` per second."""
+SILENT_HOST_RATE: Final = 1.0
+SILENT_HOSTS: Final = 1_024
+"""Hosts for which that is counted."""
 CHECK_RUNS: Final = 256
 """Negotiations whose checks are answered; of those that are over, the oldest are forgotten first."""
 CHECKS_TIME: Final = 8.0

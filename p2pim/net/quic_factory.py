@@ -4,15 +4,17 @@ A datagram belongs to the connection whose id it names, and is taken only from t
 leads to: what comes from elsewhere with a known id is a path that somebody else has to check (`on_stray`). Most of the
 time there is one connection with an address, and its batches are handed over whole.
 
-A first packet (Initial) is taken at once from an address that is expected, which a keyed check has proved. From any
-other it is answered with a Retry when strangers are welcome, at a limited rate and keeping nothing, and otherwise not
-at all.
+A first packet (Initial) is taken at once from an address that is expected and has answered a keyed check. If a check
+has only come from there, which somebody may have sent in its name, the packet is kept until there is an answer: the
+flight of a handshake goes to nobody who did not ask for it. From any other address it is answered with a Retry when
+strangers are welcome, at a limited rate and keeping nothing, and otherwise not at all.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -39,7 +41,19 @@ from p2pim.wire.demux import (
 
 _LINKS_PER_ADDRESS: Final = 4
 """Connections with one address: the present one, and a new one from either side that is about to replace it."""
+_KNOCKS_KEPT: Final = 2
+"""First packets kept from an address that is not proved yet: a ClientHello fills one, or two."""
 _Path = tuple[DatagramSender, str, int]
+
+
+@dataclass
+class _Awaited:
+    """An address from which a call is expected."""
+
+    datagram_size: int
+    proved: bool
+    """Whether it has answered; until then its first packets are kept."""
+    knocks: list[bytes] = field(default_factory=list)
 
 
 def _path(socket: DatagramSender, address: Address) -> _Path:
@@ -73,7 +87,7 @@ class UdpChannelFactory:
         """Called when a channel's datagram comes from another address than its path's; the datagram is dropped."""
         self._tokens = RetryTokens()
         self._retries = TokenBucket(limits.QUIC_RETRIES_PER_SECOND, limits.QUIC_RETRY_BURST, clock.seconds())
-        self._expected: dict[_Path, int] = {}
+        self._expected: dict[_Path, _Awaited] = {}
         self._by_path: dict[_Path, list[QuicLink]] = {}
         self._by_id: dict[bytes, QuicLink] = {}
         self._channels: dict[QuicLink, QuicChannel] = {}
@@ -116,11 +130,26 @@ class UdpChannelFactory:
         channel.link.wake()
         return channel
 
-    def expect(self, socket: DatagramSender, remote: Address, *, datagram_size: int = SMALLEST_DATAGRAM) -> None:
-        """A keyed check has come from ``remote``: its first packet will be taken as it is."""
-        while len(self._expected) >= limits.QUIC_EXPECTED:
-            self._expected.pop(next(iter(self._expected)))
-        self._expected[_path(socket, remote)] = datagram_size
+    def expect(
+        self, socket: DatagramSender, remote: Address, *, proved: bool = True, datagram_size: int = SMALLEST_DATAGRAM
+    ) -> None:
+        """A keyed check has come from ``remote``: its first packet will be taken as it is.
+
+        :param proved: whether ``remote`` has also answered one; if not, its first packet waits until this is said.
+        """
+        path = _path(socket, remote)
+        awaited = self._expected.get(path)
+        if awaited is None:
+            while len(self._expected) >= limits.QUIC_EXPECTED:
+                self._expected.pop(next(iter(self._expected)))
+            awaited = self._expected[path] = _Awaited(datagram_size, proved)
+        if proved:
+            awaited.proved = True
+            knocks, awaited.knocks = awaited.knocks, []
+            for datagram in knocks:
+                self._sort(socket, datagram, remote)
+            if knocks:
+                self.read_ended()
 
     def unexpect(self, socket: DatagramSender, remote: Address) -> None:
         """Nobody is awaited from there any more."""
@@ -218,8 +247,11 @@ class UdpChannelFactory:
         path = _path(socket, address)
         if self._unadopted() >= limits.QUIC_HANDSHAKES or len(self._by_path.get(path, ())) >= _LINKS_PER_ADDRESS:
             return
-        if path in self._expected:
-            self._accept(socket, datagram, address, Proved(header.destination, b""), self._expected[path])
+        awaited = self._expected.get(path)
+        if awaited is not None and awaited.proved:
+            self._accept(socket, datagram, address, Proved(header.destination, b""), awaited.datagram_size)
+        elif awaited is not None:
+            awaited.knocks = [*awaited.knocks, datagram][:_KNOCKS_KEPT]
         elif self.strangers:
             self._answer_stranger(socket, datagram, header, address)
 

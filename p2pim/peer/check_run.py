@@ -23,11 +23,14 @@ class CheckSockets(Protocol):
     def checked(self, run: CheckRun) -> None:
         """No more of them."""
 
+    def may_send(self, target: Endpoint, user: str) -> bool:
+        """Whether ``target``, which ``user`` has named and which has not answered, may get one more datagram."""
+
     def send(self, data: bytes, target: Endpoint) -> None:
         """Send one datagram."""
 
-    def expect(self, source: Endpoint) -> None:
-        """QUIC may come from there."""
+    def expect(self, source: Endpoint, *, answered: bool) -> None:
+        """QUIC may come from there, and is heard once a check has been ``answered`` there."""
 
     def unexpect(self, sources: Iterable[Endpoint]) -> None:
         """Not any more."""
@@ -39,6 +42,7 @@ class CheckRun:
     It answers the other side's checks from the beginning, sends its own once it is given remotes, and lingers a while
     after it was stopped, since the other side may still be asking.
 
+    :param user: with whom the negotiation is.
     :param found: called with each path that proved itself, and its round-trip time in seconds.
     :param failed: called once, with the reason, when none can.
     """
@@ -48,6 +52,7 @@ class CheckRun:
         sockets: CheckSockets,
         clock: Any,
         *,
+        user: str,
         username: str,
         key: bytes,
         controlling: bool,
@@ -57,6 +62,7 @@ class CheckRun:
         failed: Callable[[str], None],
     ) -> None:
         self.username = username
+        self._user = user
         self._sockets = sockets
         self._clock = clock
         self._controlling = controlling
@@ -94,7 +100,7 @@ class CheckRun:
         if not ours:
             return False
         if self.expects(source):
-            self._sockets.expect(source)
+            self._sockets.expect(source, answered=self._checks.answered(source))
         self._pump()
         self._set_timer()
         return True
@@ -140,7 +146,8 @@ class CheckRun:
 
     def _pump(self) -> None:
         for data, target in self._checks.to_send():
-            self._sockets.send(data, target)
+            if self._checks.answered(target) or self._sockets.may_send(target, self._user):
+                self._sockets.send(data, target)
         while (event := self._checks.next_event()) is not None:
             if self._stopped:
                 continue

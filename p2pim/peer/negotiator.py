@@ -406,6 +406,7 @@ class Negotiator:
         self._checks = CheckRun(
             self._place.udp,
             self._place.clock,
+            user=self.user,
             username=self.id.hex(),
             key=check_key(secret),
             controlling=controlling,

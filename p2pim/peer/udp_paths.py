@@ -20,6 +20,7 @@ from p2pim.core.addresses import format_address
 from p2pim.core.candidates import UDP, Endpoint
 from p2pim.core.gathering import Gatherer
 from p2pim.core.interfaces import Interface, worth_telling
+from p2pim.core.silent_hosts import SilentHosts
 from p2pim.errors import NoRoute
 from p2pim.net.datagram import DatagramSocket, UdpSocket, bind_udp
 from p2pim.net.own_addresses import interfaces
@@ -93,6 +94,7 @@ class UdpPaths:
         self._sockets: dict[int, DatagramSocket] = {}
         self._gatherers: dict[int, Gatherer] = {}
         self._runs: dict[str, CheckRun] = {}
+        self._silent = SilentHosts()
         self._servers: dict[int, Endpoint] = {}
         self._local_host = ""
         self._hosts: list[str] = []
@@ -248,6 +250,10 @@ class UdpPaths:
         if self._runs.get(run.username) is run:
             del self._runs[run.username]
 
+    def may_send(self, target: Endpoint, user: str) -> bool:
+        """Whether ``target``, which ``user`` has named and which has not answered, may get one more datagram."""
+        return self._silent.may_send(target[0], user, self._reactor.seconds())
+
     def send(self, data: bytes, target: Endpoint) -> None:
         """Send one datagram, if there is a socket of the target's family."""
         socket = self._sockets.get(_family(target))
@@ -264,11 +270,11 @@ class UdpPaths:
             raise NoRoute("this side's UDP socket is closed")
         return self._factory().dial(socket, target, fingerprint, owner)
 
-    def expect(self, source: Endpoint) -> None:
-        """A valid check came from ``source``: QUIC may come from there."""
+    def expect(self, source: Endpoint, *, answered: bool) -> None:
+        """A valid check came from ``source``: QUIC may come from there, and is heard once one has been ``answered``."""
         socket = self._sockets.get(_family(source))
         if socket is not None:
-            self._factory().expect(socket, source)
+            self._factory().expect(socket, source, proved=answered)
 
     def unexpect(self, sources: Iterable[Endpoint]) -> None:
         """It is not expected any more, unless for another negotiation."""

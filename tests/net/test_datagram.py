@@ -12,6 +12,7 @@ from unittest import SkipTest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -147,6 +148,16 @@ class SocketTests(SynchronousTestCase):
         self.socket.doRead()
         expected = [("stun", b"\x00x"), ("own", b"\x80x"), ("quic", b"\x40x", 2), ("quic", b"\xc0x", 2), "read"]
         self.assertEqual(self.events, expected)
+
+    def test_a_socket_that_the_reactor_finds_broken_is_closed_and_said_to_be(self) -> None:
+        """So that its owner opens another; closing it oneself is no news."""
+        self.socket.on_lost = lambda: self.events.append("lost")
+        self.socket.close()
+        self.assertEqual(self.events, [])
+        self.setUp()
+        self.socket.on_lost = lambda: self.events.append("lost")
+        self.socket.connectionLost(Failure(OSError(19, "No such device")))
+        self.assertEqual((self.events, self.reactor.readers, self.socket.closed), (["lost"], [], True))
 
     def test_glued_datagrams_come_as_one_batch(self) -> None:
         """That is what makes it fast."""

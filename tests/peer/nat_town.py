@@ -47,6 +47,8 @@ class HostSocket:
         self.on_room: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         self.closed = False
+        self.delay_stun = 0.0
+        """Seconds for which STUN is held back here before it leaves."""
         self.sent: list[tuple[float, int, Address]] = []
         """When, how long and where to."""
 
@@ -56,7 +58,8 @@ class HostSocket:
     def send(self, datagrams: Sequence[bytes], address: Address) -> None:
         for datagram in datagrams if not self.closed else ():
             self.sent.append((self.host.world.clock.seconds(), len(datagram), address))
-            self.under.send(bytes(datagram), (address[0], address[1]))
+            late = self.delay_stun if datagram[0] <= 3 else 0.0
+            self.host.world.clock.callLater(late, self.under.send, bytes(datagram), (address[0], address[1]))
 
     def close(self) -> None:
         self.closed = True

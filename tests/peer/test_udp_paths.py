@@ -69,6 +69,7 @@ class PathsCase(SynchronousTestCase):
         return CheckRun(
             self.paths,
             self.world.clock,
+            user="bob",
             username=name,
             key=KEY,
             controlling=controlling,
@@ -90,7 +91,7 @@ class SocketTests(PathsCase):
         broken.on_lost()
         self.assertFalse(self.paths.open)
         self.assertRaises(NoRoute, self.paths.dial, ("1.2.3.4", 5), b"f" * 32, None)
-        self.paths.expect(("1.2.3.4", 5))
+        self.paths.expect(("1.2.3.4", 5), answered=True)
         self.paths.unexpect([("1.2.3.4", 5)])
         self.run_for(GATHERED + limits.SOCKET_RETRY)
         self.assertEqual(len(self.sockets), 2)
