@@ -46,6 +46,7 @@ class RouteTests(TransferCase):
         self.world.direct = False
         self.bob.silent.append(direct)
         self.bob.transfers.route_doubted(direct)
+        self.world.clock.advance(0)
         self.half()
         self.until(lambda: self.bob.only().route == "relay")
         self.bob.silent.clear()
