@@ -261,11 +261,6 @@ class Incoming(Transfer):
             self.note(f"its {channel.kind} channel is gone, or silent")
             self._lose()
 
-    def route_doubted(self, channel: IChannel) -> None:
-        """Nothing comes over ``channel``: ask by another route, unless it has to be this one."""
-        if self.record.route == "auto":
-            self.route_lost(channel)
-
     def route_appeared(self, device: bytes) -> None:
         """Say again where it stands, and go on; over a direct channel rather than a relayed one.
 

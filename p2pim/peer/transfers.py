@@ -331,9 +331,10 @@ class Transfers:
             transfer.route_lost(channel)
 
     def route_doubted(self, channel: IChannel) -> None:
-        """``channel`` has gone silent: what is received over it is asked for by another route."""
+        """``channel`` has gone silent: what is received over it is asked for by another route, where any will do."""
         for transfer in self._incoming():
-            transfer.route_doubted(channel)
+            if transfer.record.route == "auto":
+                transfer.route_lost(channel)
 
     def peer_offline(self, user: str) -> None:
         """``user`` has left the server. What goes over a channel goes on; the rest waits for them."""

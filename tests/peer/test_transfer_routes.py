@@ -36,6 +36,37 @@ class RouteTests(TransferCase):
         self.assertEqual(self.bob.events_named("completed")[0].route, "relay")
         self.assertEqual(self.bob.events_named("disrupted"), [])
 
+    def test_it_leaves_a_silent_channel_and_comes_back_to_it(self) -> None:
+        """By the relay while nothing is heard, and by the same direct channel once it is."""
+        self.world.start()
+        path = self.file(size=4_000)
+        self.offer(path)
+        self.until(lambda: any(status.bytes > 500 for status in self.bob.transfers.list()))
+        direct = self.bob.channels[0]
+        self.world.direct = False
+        self.bob.silent.append(direct)
+        self.bob.transfers.route_doubted(direct)
+        self.world.clock.advance(0)
+        self.half()
+        self.until(lambda: self.bob.only().route == "relay")
+        self.bob.silent.clear()
+        self.bob.transfers.route_appeared("alice", self.alice.device)
+        self.world.settle()
+        self.assert_arrived(path)
+        self.assertEqual(self.bob.events_named("completed")[0].route, direct.kind)
+        self.assertEqual(self.bob.events_named("disrupted"), [])
+
+    def test_one_that_must_go_directly_stays_on_a_silent_channel(self) -> None:
+        """There is no other way for it."""
+        self.world.start()
+        self.offer(self.file(), route="direct")
+        self.half()
+        direct = self.bob.channels[0]
+        self.bob.transfers.route_doubted(direct)
+        self.world.settle()
+        self.assertEqual([channel.kind for channel in self.bob.channels], [direct.kind])
+        self.assert_states("completed", "completed")
+
     def test_it_moves_from_the_relay_to_a_direct_channel(self) -> None:
         """As soon as there is one."""
         self.world.direct = False

@@ -46,6 +46,8 @@ class Home:
         self.journal: list[str] = []
         self.alive = False
         self.channels: list[MemoryChannel] = []
+        self.silent: list[object] = []
+        """Channels over which nothing is heard at present."""
         self.other: Home = self
         self.options: dict[str, Any] = {}
         self.tear: int | None = None
@@ -127,7 +129,8 @@ class Home:
         self.transfers.signal_received(user, device, signal, channel)
 
     def bulk_channel(self, user: str, device: bytes, route: str) -> IChannel | None:
-        usable = [c for c in self.channels if route == "auto" or (c.kind == "relay") == (route == "relay")]
+        heard = [c for c in self.channels if c not in self.silent]
+        usable = [c for c in heard if route == "auto" or (c.kind == "relay") == (route == "relay")]
         return min(usable, key=lambda c: c.kind == "relay", default=None)
 
     async def need_bulk_channel(self, user: str, device: bytes, route: str) -> IChannel:
