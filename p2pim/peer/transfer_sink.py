@@ -1,7 +1,7 @@
 """Where a transfer is stored while it arrives, and how it gets its name. All of it blocks: disk threads only.
 
 A single file grows as ``NAME.p2pim-part``. A folder grows inside the folder ``NAME.p2pim-part``, as ``manifest`` and
-``content``, and ``content`` gets the name in the end. Each piece is hashed before a byte of it is written, so what is
+``content``, and ``content`` gets the name in the end. Each piece is proved before a byte of it is written, so what is
 on the disk is always a proven prefix of the stream; `prove` finds out after a restart how much of it there is.
 """
 
@@ -30,7 +30,7 @@ from p2pim.peer.transfer_files import (
     open_folder,
     rename_new,
     set_modified,
-    write_at,
+    write_slices,
 )
 
 PRIVATE: Final = 0o700
@@ -38,6 +38,29 @@ MANIFEST: Final = "manifest"
 CONTENT: Final = "content"
 _LOOK_INTERVAL: Final = FREE_SPACE_KEPT // 4
 """Bytes written between two looks at the disk's free space; well below what is kept free."""
+
+
+Proved = tuple[Piece, blake3]
+"""A piece that is what its sender says, and the hasher of everything up to its end."""
+
+
+class Prover:
+    """Hashes a stream as it arrives: the reactor's thread does it, slice by slice, while they are in the processor's
+    cache. A disk thread would have to ask for the interpreter again after each."""
+
+    def __init__(self, hasher: blake3) -> None:
+        self._hasher = hasher
+        self.update = hasher.update
+        """Takes the next slice."""
+
+    def prove(self, piece: Piece) -> Proved:
+        """``piece``, whose slices were the last.
+
+        :raises ContentMismatch: its digest is another.
+        """
+        if not hmac.compare_digest(self._hasher.digest(), piece.digest):
+            raise ContentMismatch
+        return piece, self._hasher.copy()
 
 
 class Sink:
@@ -62,7 +85,7 @@ class Sink:
     def _open_part(self) -> None:
         raise NotImplementedError
 
-    def _store(self, offset: int, data: bytes) -> None:
+    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
         raise NotImplementedError
 
     def _stored(self, offset: int, end: int) -> Iterator[bytes]:
@@ -112,31 +135,25 @@ class Sink:
         """Begin again at 0."""
         self.position, self._hasher, self._look_at = 0, blake3(), 0
 
-    def write(self, pieces: Sequence[Piece]) -> tuple[int, bytes, int]:
-        """Prove and store what comes next; gives the position, the digest of everything before it, and the free space.
+    def write(self, proved: Sequence[Proved]) -> tuple[int, bytes, int]:
+        """Store what comes next; gives the position, the digest of everything before it, and the free space.
 
-        :raises ContentMismatch: a piece's digest is another. Nothing of it was written.
         :raises OSError: the disk's. The position is still the one before the piece.
         """
-        for piece in pieces:
-            self._take(piece)
+        for piece, hasher in proved:
+            if piece.offset != self.position:
+                raise ValueError("a stream is written in order")
+            self._store(piece.offset, piece.slices)
+            self._hasher = hasher
+            self.position = piece.offset + piece.length
         if self.position >= self._look_at or self._free < 2 * FREE_SPACE_KEPT:
             self._look_at = self.position + _LOOK_INTERVAL
             self._free = free_bytes(self._parent)
         return self.position, self._hasher.digest(), self._free
 
-    def _take(self, piece: Piece) -> None:
-        """Joined, a piece is hashed and written in one call each: every call lets another thread go first."""
-        if piece.offset != self.position:
-            raise ValueError("a stream is written in order")
-        hasher = self._hasher.copy()
-        data = b"".join(piece.slices)
-        hasher.update(data)
-        if not hmac.compare_digest(hasher.digest(), piece.digest):
-            raise ContentMismatch
-        self._store(piece.offset, data)
-        self._hasher = hasher
-        self.position = piece.offset + piece.length
+    def prover(self) -> Prover:
+        """Who proves what comes next, from the position on."""
+        return Prover(self._hasher.copy())
 
     @property
     def digest(self) -> bytes:
@@ -182,8 +199,8 @@ class FileSink(Sink):
     def _open_part(self) -> None:
         self._handle = made_or_own(self.part, self._parent, executable=self._executable)
 
-    def _store(self, offset: int, data: bytes) -> None:
-        write_at(self._handle, data, offset)
+    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
+        write_slices(self._handle, slices, offset)
 
     def _stored(self, offset: int, end: int) -> Iterator[bytes]:
         return read_range(self._handle, offset, end)

@@ -11,7 +11,8 @@ from p2pim.core.limits import (
 from p2pim.errors import (
     P2pimError,
 )
-from p2pim.peer import transfer_outgoing, transfer_sink
+from p2pim.peer import transfer_sink
+from p2pim.peer.transfer_source import Source
 from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest
 from tests.peer.test_transfer_machine import make_folder
 from tests.peer.transfer_case import TransferCase
@@ -113,13 +114,13 @@ class StrangerTests(TransferCase):
     def test_content_that_is_not_what_its_digest_says_is_never_stored(self) -> None:
         """A piece is asked for again a few times, and then it is an error at both ends."""
         self.world.start()
-        real = transfer_outgoing._read_range
+        real = Source._taken
 
-        def lying(source: Any, wanted: Any) -> Any:
-            pieces, digest = real(source, wanted)
-            return ([bytes(len(piece)) for piece in pieces], digest) if wanted.offset >= 320 else (pieces, digest)
+        def lying(source: Source, pieces: list[bytes], end: int) -> Any:
+            pieces, digest = real(source, pieces, end)
+            return ([bytes(len(piece)) for piece in pieces], digest) if end > 320 else (pieces, digest)
 
-        with mock.patch.object(transfer_outgoing, "_read_range", lying):
+        with mock.patch.object(Source, "_taken", lying):
             self.send(self.file())
             self.world.pass_time(10, 1)
         self.assert_states(("disrupted", "peer-error"), ("disrupted", "error"))
@@ -143,17 +144,18 @@ class DiskTests(TransferCase):
     """A disk that does not do what it should."""
 
     def failing(self, number: int, after: int = 0) -> Any:
-        """`os.pwrite` writes half and fails with ``number``, after ``after`` good ones."""
-        real, left = os.pwrite, [after]
+        """`os.pwritev` writes half and fails with ``number``, after ``after`` good ones."""
+        real, left = os.pwritev, [after]
 
-        def write(handle: int, data: bytes, offset: int) -> int:
+        def write(handle: int, buffers: list[bytes], offset: int) -> int:
             left[0] -= 1
             if left[0] >= 0:
-                return real(handle, data, offset)
-            real(handle, data[: len(data) // 2], offset)
+                return real(handle, buffers, offset)
+            data = b"".join(buffers)
+            os.pwrite(handle, data[: len(data) // 2], offset)
             raise OSError(number, os.strerror(number))
 
-        return mock.patch.object(os, "pwrite", write)
+        return mock.patch.object(os, "pwritev", write)
 
     def test_a_disk_that_is_full_in_the_middle_pauses_it(self) -> None:
         """With room made, it goes on from where it was; files and folders alike."""

@@ -95,17 +95,18 @@ class Home:
     def _torn(self, job: Callable[[], Any]) -> Any:
         if self.tear is None:
             return job()
-        real = os.pwrite
+        real = os.pwritev
 
-        def torn(handle: int, data: bytes, offset: int) -> int:
+        def torn(handle: int, buffers: list[bytes], offset: int) -> int:
             assert self.tear is not None
             self.tear -= 1
             if self.tear >= 0:
-                return real(handle, data, offset)
-            real(handle, data[: len(data) // 2], offset)
+                return real(handle, buffers, offset)
+            data = b"".join(buffers)
+            os.pwrite(handle, data[: len(data) // 2], offset)
             raise Killed
 
-        with mock.patch.object(os, "pwrite", torn):
+        with mock.patch.object(os, "pwritev", torn):
             return job()
 
     # --- what transfers ask for
