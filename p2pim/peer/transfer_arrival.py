@@ -1,7 +1,7 @@
 """One pull over one channel, from asking to writing.
 
-What arrives is hashed and goes to `Pull` slice by slice; a whole piece, once proved, goes to a disk thread as one
-job. Nothing is asked for that there is no room for, so a slow disk slows the sender.
+What arrives goes to `Pull` slice by slice, the cheapest thing that can be done with it; a whole piece is proved, and
+goes to a disk thread as one job. Nothing is asked for that there is no room for, so a slow disk slows the sender.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Arrival:
         self._stream = context.next_stream()
         self._pull = Pull(total, sink.position, context.piece)
         self._prover = sink.prover()
-        self._take, self._hash = self._pull.receive, self._prover.update
+        self.receive = self._pull.receive
+        """Takes a slice; raises `WireError` when more came than was asked for."""
         self._pending: list[Proved] = []
         self._writing = False
         self._seen = 0
@@ -74,14 +75,6 @@ class Arrival:
         for offset, length in self._pull.ask(window):
             self.channel.send(RangeRequest(self._id, self._stream, offset, length, digest))
             digest = None
-
-    def receive(self, data: bytes) -> None:
-        """A slice.
-
-        :raises WireError: more came than was asked for.
-        """
-        self._take(data)
-        self._hash(data)
 
     def ended(self, digest: bytes) -> None:
         """The range that was due is whole, and ``digest`` is the sender's for everything up to its end.

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from blake3 import blake3
@@ -45,22 +46,22 @@ Proved = tuple[Piece, blake3]
 
 
 class Prover:
-    """Hashes a stream as it arrives: the reactor's thread does it, slice by slice, while they are in the processor's
-    cache. A disk thread would have to ask for the interpreter again after each."""
+    """Proves a stream, piece by piece, in the reactor's thread: it has to be asked for the interpreter less often than
+    a disk thread that it shares it with."""
 
     def __init__(self, hasher: blake3) -> None:
         self._hasher = hasher
-        self.update = hasher.update
-        """Takes the next slice."""
 
     def prove(self, piece: Piece) -> Proved:
-        """``piece``, whose slices were the last.
+        """``piece``, which comes next, in one slice: ext4 takes up to four times as long for many small ones.
 
         :raises ContentMismatch: its digest is another.
         """
+        data = b"".join(piece.slices)
+        self._hasher.update(data)
         if not hmac.compare_digest(self._hasher.digest(), piece.digest):
             raise ContentMismatch
-        return piece, self._hasher.copy()
+        return replace(piece, slices=[data]), self._hasher.copy()
 
 
 class Sink:
