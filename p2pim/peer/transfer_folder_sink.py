@@ -16,7 +16,7 @@ from p2pim.peer.transfer_files import (
     open_own,
     rename_new,
     set_modified,
-    write_slices,
+    write_at,
 )
 from p2pim.peer.transfer_sink import CONTENT, MANIFEST, PRIVATE, FileSink, Sink, read_range
 from p2pim.storage.transfers import TransferRecord
@@ -107,11 +107,11 @@ class FolderSink(Sink):
 
     # --- writing
 
-    def _store(self, offset: int, slices: Sequence[bytes]) -> None:
-        data = memoryview(b"".join(slices))
+    def _store(self, offset: int, whole: bytes) -> None:
+        data = memoryview(whole)
         if offset < self._manifest_size:
             head = data[: self._manifest_size - offset]
-            write_slices(self._manifest, [head], offset)
+            write_at(self._manifest, head, offset)
             offset += len(head)
             data = data[len(head) :]
         if offset >= self._manifest_size:
@@ -134,7 +134,7 @@ class FolderSink(Sink):
         while data:
             placed, start = self._full[index], self._starts[index]
             taken = data[: start + placed.size - offset]
-            write_slices(self._file(index, placed), [taken], offset - start)
+            write_at(self._file(index, placed), taken, offset - start)
             offset += len(taken)
             data = data[len(taken) :]
             if offset == start + placed.size:

@@ -144,18 +144,17 @@ class DiskTests(TransferCase):
     """A disk that does not do what it should."""
 
     def failing(self, number: int, after: int = 0) -> Any:
-        """`os.pwritev` writes half and fails with ``number``, after ``after`` good ones."""
-        real, left = os.pwritev, [after]
+        """`os.pwrite` writes half and fails with ``number``, after ``after`` good ones."""
+        real, left = os.pwrite, [after]
 
-        def write(handle: int, buffers: list[bytes], offset: int) -> int:
+        def write(handle: int, data: bytes, offset: int) -> int:
             left[0] -= 1
             if left[0] >= 0:
-                return real(handle, buffers, offset)
-            data = b"".join(buffers)
-            os.pwrite(handle, data[: len(data) // 2], offset)
+                return real(handle, data, offset)
+            real(handle, data[: len(data) // 2], offset)
             raise OSError(number, os.strerror(number))
 
-        return mock.patch.object(os, "pwritev", write)
+        return mock.patch.object(os, "pwrite", write)
 
     def test_a_disk_that_is_full_in_the_middle_pauses_it(self) -> None:
         """With room made, it goes on from where it was; files and folders alike."""
