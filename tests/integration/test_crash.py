@@ -51,7 +51,7 @@ class ServerTests(TownCase):
         return [(await person.run("msg", "bob", str(number))).object["state"] for number in range(count)]
 
     async def test_a_direct_transfer_does_not_notice_that_the_server_stops(self) -> None:
-        """It goes on over its channel, and both ends see it complete."""
+        """It goes on directly, and both ends see it complete."""
         alice, bob = await self.two("--accept", "always")
         await alice.run("connect", "bob")
         sending = self.sending(alice)
@@ -59,5 +59,6 @@ class ServerTests(TownCase):
         await self.end_server(signal.SIGTERM)
         for person in (alice, bob):
             done = await person.until("completed")
-            self.assertEqual((done["blake3"], done["route"]), (self.digest, "tcp"))
+            self.assertEqual(done["blake3"], self.digest)
+            self.assertIn(done["route"], ("tcp", "udp"))
         self.assertEqual(await sending.ended(), 0)
