@@ -19,7 +19,7 @@ from p2pim.errors import FileUnreadable, NoSpace, P2pimError, TransferError
 READ_SIZE: Final = 1024 * 1024
 """Bytes read at once when a prefix is hashed again."""
 WRITE_SIZE: Final = 128 * 1024
-"""Bytes written at once. The page cache's folios become as large as a write, and for larger ones the kernel takes memory
+"""Bytes written at once. The page cache's folios become as large as a write; for larger ones the kernel takes memory
 that a virtual machine has given back to its host, page by page, at up to eight times the cost."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RENAME_NOREPLACE: Final = 1
