@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,8 +34,10 @@ def monotonic_reactor() -> Any:
     """The reactor, its timers on a clock that nobody sets back."""
     from twisted.internet import reactor
 
+    from p2pim.net.process import use_steady_clock
+
     timed: Any = reactor
-    timed.seconds = time.monotonic
+    use_steady_clock(timed)
     return timed
 
 
@@ -127,6 +128,9 @@ class _Run:
 
 def run_reactor(main: Main[T], *, verbose: bool = False) -> T:
     """What ``main(reactor)`` returns; the reactor can run once per process."""
+    from p2pim.net.process import keep_freed_memory
+
+    keep_freed_memory()
     start_logging(verbose=verbose)
     reactor = monotonic_reactor()
     run = _Run(reactor, main)

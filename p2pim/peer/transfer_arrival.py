@@ -1,7 +1,7 @@
 """One pull over one channel, from asking to writing.
 
-What arrives goes to `Pull` slice by slice, the cheapest thing that can be done with it; a whole piece goes to a disk
-thread as one job. Nothing is asked for that there is no room for, so a slow disk slows the sender.
+What arrives goes to `Pull` slice by slice, the cheapest thing that can be done with it; a whole piece is proved, and
+goes to a disk thread as one job. Nothing is asked for that there is no room for, so a slow disk slows the sender.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from p2pim.core.limits import TRANSFER_STALL
-from p2pim.core.transfer import Piece, Pull, pieces_in_flight, stall_allowance
+from p2pim.core.transfer import Pull, pieces_in_flight, stall_allowance
+from p2pim.errors import ContentMismatch
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer_context import Lane, TransferContext
-from p2pim.peer.transfer_sink import Sink
+from p2pim.peer.transfer_sink import Proved, Sink
 from p2pim.wire.signals import RangeRequest
 
 
@@ -55,9 +56,10 @@ class Arrival:
         self._sink = sink
         self._stream = context.next_stream()
         self._pull = Pull(total, sink.position, context.piece)
+        self._prover = sink.prover()
         self.receive = self._pull.receive
         """Takes a slice; raises `WireError` when more came than was asked for."""
-        self._pending: list[Piece] = []
+        self._pending: list[Proved] = []
         self._writing = False
         self._seen = 0
         self._seen_at = context.clock.seconds()
@@ -79,8 +81,13 @@ class Arrival:
 
         :raises WireError: it is not whole.
         """
-        self._pending.append(self._pull.end(digest))
-        self._write()
+        piece = self._pull.end(digest)
+        try:
+            self._pending.append(self._prover.prove(piece))
+        except ContentMismatch as error:
+            self._owner.not_stored(error)
+        else:
+            self._write()
 
     def _write(self) -> None:
         if self._writing or not self._pending or self.over:

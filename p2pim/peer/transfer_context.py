@@ -73,14 +73,15 @@ class Lane:
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._jobs: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
-        self._busy = False
+        self.busy = False
+        """Whether a job is running or waiting."""
 
     def run(self, job: Callable[[], T]) -> Deferred[T]:
         """What ``job`` returns, once those before it have run."""
         done: Deferred[T] = Deferred()
         self._jobs.append((job, done))
-        if not self._busy:
-            self._busy = True
+        if not self.busy:
+            self.busy = True
             self._next()
         return done
 
@@ -98,7 +99,7 @@ class Lane:
         if self._jobs:
             self._next()
         else:
-            self._busy = False
+            self.busy = False
 
 
 class Retry:

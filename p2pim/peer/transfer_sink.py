@@ -1,7 +1,7 @@
 """Where a transfer is stored while it arrives, and how it gets its name. All of it blocks: disk threads only.
 
 A single file grows as ``NAME.p2pim-part``. A folder grows inside the folder ``NAME.p2pim-part``, as ``manifest`` and
-``content``, and ``content`` gets the name in the end. Each piece is hashed before a byte of it is written, so what is
+``content``, and ``content`` gets the name in the end. Each piece is proved before a byte of it is written, so what is
 on the disk is always a proven prefix of the stream; `prove` finds out after a restart how much of it there is.
 """
 
@@ -38,6 +38,30 @@ MANIFEST: Final = "manifest"
 CONTENT: Final = "content"
 _LOOK_INTERVAL: Final = FREE_SPACE_KEPT // 4
 """Bytes written between two looks at the disk's free space; well below what is kept free."""
+
+
+Proved = tuple[Piece, bytes, blake3]
+"""A piece that is what its sender says, its bytes, and the hasher of everything up to its end."""
+
+
+class Prover:
+    """Proves a stream, piece by piece, in the reactor's thread: it has to be asked for the interpreter less often than
+    a disk thread that it shares it with."""
+
+    def __init__(self, hasher: blake3) -> None:
+        self._hasher = hasher
+
+    def prove(self, piece: Piece) -> Proved:
+        """``piece``, which comes next.
+
+        :raises ContentMismatch: its digest is another.
+        """
+        data = b"".join(piece.slices)
+        self._hasher.update(data)
+        if not hmac.compare_digest(self._hasher.digest(), piece.digest):
+            raise ContentMismatch
+        piece.slices.clear()  # they are held once
+        return piece, data, self._hasher.copy()
 
 
 class Sink:
@@ -112,31 +136,25 @@ class Sink:
         """Begin again at 0."""
         self.position, self._hasher, self._look_at = 0, blake3(), 0
 
-    def write(self, pieces: Sequence[Piece]) -> tuple[int, bytes, int]:
-        """Prove and store what comes next; gives the position, the digest of everything before it, and the free space.
+    def write(self, proved: Sequence[Proved]) -> tuple[int, bytes, int]:
+        """Store what comes next; gives the position, the digest of everything before it, and the free space.
 
-        :raises ContentMismatch: a piece's digest is another. Nothing of it was written.
         :raises OSError: the disk's. The position is still the one before the piece.
         """
-        for piece in pieces:
-            self._take(piece)
+        for piece, data, hasher in proved:
+            if piece.offset != self.position:
+                raise ValueError("a stream is written in order")
+            self._store(piece.offset, data)
+            self._hasher = hasher
+            self.position = piece.offset + piece.length
         if self.position >= self._look_at or self._free < 2 * FREE_SPACE_KEPT:
             self._look_at = self.position + _LOOK_INTERVAL
             self._free = free_bytes(self._parent)
         return self.position, self._hasher.digest(), self._free
 
-    def _take(self, piece: Piece) -> None:
-        """Joined, a piece is hashed and written in one call each: every call lets another thread go first."""
-        if piece.offset != self.position:
-            raise ValueError("a stream is written in order")
-        hasher = self._hasher.copy()
-        data = b"".join(piece.slices)
-        hasher.update(data)
-        if not hmac.compare_digest(hasher.digest(), piece.digest):
-            raise ContentMismatch
-        self._store(piece.offset, data)
-        self._hasher = hasher
-        self.position = piece.offset + piece.length
+    def prover(self) -> Prover:
+        """Who proves what comes next, from the position on."""
+        return Prover(self._hasher.copy())
 
     @property
     def digest(self) -> bytes:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from blake3 import blake3
 
@@ -18,6 +18,8 @@ from p2pim.errors import FileChanged, FileUnreadable, UnsafeName
 from p2pim.peer.transfer_files import READ_SIZE, open_folder, unreadable
 
 _EXECUTABLE_BIT: Final = 0o100
+_NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)
+"""Linux: read what is in the page cache, and rather nothing than wait for the disk."""
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -107,6 +109,9 @@ class Content(Protocol):
     """Bytes of the stream by position. Raises `FileChanged` when they are no longer those that were offered."""
 
     def bytes_at(self, offset: int, length: int) -> list[bytes]: ...
+    def ready_at(self, offset: int, length: int) -> list[bytes] | None:
+        """The same when that needs no waiting for a disk, else None."""
+
     def close(self) -> None: ...
 
 
@@ -125,6 +130,13 @@ class FileContent:
         pieces = _read(self._handle, offset, length, self._path)
         _unchanged(self._handle, self._size, self._modified_ns, self._path)
         return pieces
+
+    def ready_at(self, offset: int, length: int) -> list[bytes] | None:
+        data = None if self._handle is None else _read_cached(self._handle, offset, length)
+        if data is None or self._handle is None:
+            return None
+        _unchanged(self._handle, self._size, self._modified_ns, self._path)
+        return [data]
 
     def close(self) -> None:
         if self._handle is not None:
@@ -156,6 +168,9 @@ class FolderContent:
             offset += taken
             index += 1
         return [b"".join(pieces)]
+
+    def ready_at(self, offset: int, length: int) -> None:
+        """Opening files may always mean waiting."""
 
     def _file_bytes(self, index: int, entry: ManifestEntry, offset: int, length: int) -> list[bytes]:
         handle = self._handle(index, entry)
@@ -215,6 +230,18 @@ def _read(handle: int, offset: int, length: int, path: str) -> list[bytes]:
     return pieces
 
 
+def _read_cached(handle: int, offset: int, length: int) -> bytes | None:
+    """The bytes when all of them are in the page cache, on systems and file systems that tell."""
+    if not _NO_WAIT:
+        return None
+    data = bytearray(length)
+    try:
+        read = os.preadv(handle, [data], offset, _NO_WAIT)
+    except OSError:  # EAGAIN mostly; what else it is the thread will find out
+        return None
+    return cast(bytes, data) if read == length else None  # nobody changes it from now on
+
+
 def _unchanged(handle: int, size: int, modified_ns: int, path: str) -> None:
     known = os.fstat(handle)
     if known.st_size != size or known.st_mtime_ns != modified_ns:
@@ -244,11 +271,20 @@ class Source:
         """
         if offset != self.position:
             raise ValueError("a stream is read in order")
-        pieces = self._content.bytes_at(offset, length)
+        return self._taken(self._content.bytes_at(offset, length), offset + length)
+
+    def read_ready(self, offset: int, length: int) -> tuple[list[bytes], bytes] | None:
+        """As `read` when that needs no waiting for a disk, so that the reactor's thread may do it; else None."""
+        if offset != self.position:
+            return None
+        pieces = self._content.ready_at(offset, length)
+        return None if pieces is None else self._taken(pieces, offset + length)
+
+    def _taken(self, pieces: list[bytes], end: int) -> tuple[list[bytes], bytes]:
         for piece in pieces:
             self._hasher.update(piece)
-        self.position = offset + length
-        self._marks.append((self.position, self._hasher.copy()))
+        self.position = end
+        self._marks.append((end, self._hasher.copy()))
         return pieces, self._hasher.digest()
 
     def resume(self, offset: int, digest: bytes | None) -> bool:

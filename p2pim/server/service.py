@@ -50,7 +50,7 @@ def certificate_files(settings: ServerSettings, folder: DataFolder) -> tuple[Pat
 class ServerService(Service):
     """Runs the integrated server.
 
-    :param reactor: with a steady clock (see `p2pim.taps.clock`).
+    :param reactor: with a steady clock (see `p2pim.net.process`).
     :param load: gives the settings, now and at each reload.
     :param make_p2p: makes the P2P server beside this one; None: there is none, whatever the settings say.
     """

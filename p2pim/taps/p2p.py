@@ -18,9 +18,9 @@ from twisted.python import usage
 
 from p2pim.core import limits
 from p2pim.errors import P2pimError
+from p2pim.net.process import use_steady_clock
 from p2pim.p2pserver.service import P2pService
 from p2pim.p2pserver.sockets import P2pSettings
-from p2pim.taps.clock import use_steady_clock
 from p2pim.taps.config import load_config
 
 Port = Annotated[int, Meta(ge=0, le=65535)]

@@ -19,10 +19,10 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from p2pim.errors import BadConfig, NotSignedIn, P2pimError
+from p2pim.net.process import keep_freed_memory, use_steady_clock
 from p2pim.peer.agent import Agent
 from p2pim.peer.api import Peer
 from p2pim.peer.states import PeerSettings
-from p2pim.taps.clock import use_steady_clock
 from p2pim.taps.config import load_config
 
 
@@ -201,4 +201,5 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     use_steady_clock(reactor)
+    keep_freed_memory()
     return SignallingPeerService(reactor, lambda: config_from(options))

@@ -15,12 +15,12 @@ from twisted.python import usage
 
 from p2pim.core.p2p_choice import read_p2p_server
 from p2pim.errors import BadConfig, P2pimError
+from p2pim.net.process import use_steady_clock
 from p2pim.p2pserver.service import P2pService
 from p2pim.p2pserver.sockets import P2pSettings
 from p2pim.server.beside import LAST_PORT
 from p2pim.server.service import ServerService
 from p2pim.server.settings import P2pSection, ServerSettings
-from p2pim.taps.clock import use_steady_clock
 from p2pim.taps.config import load_config
 
 

@@ -11,7 +11,8 @@ from p2pim.core.limits import (
 from p2pim.errors import (
     P2pimError,
 )
-from p2pim.peer import transfer_outgoing, transfer_sink
+from p2pim.peer import transfer_sink
+from p2pim.peer.transfer_source import Source
 from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest
 from tests.peer.test_transfer_machine import make_folder
 from tests.peer.transfer_case import TransferCase
@@ -113,13 +114,13 @@ class StrangerTests(TransferCase):
     def test_content_that_is_not_what_its_digest_says_is_never_stored(self) -> None:
         """A piece is asked for again a few times, and then it is an error at both ends."""
         self.world.start()
-        real = transfer_outgoing._read_range
+        real = Source._taken
 
-        def lying(source: Any, wanted: Any) -> Any:
-            pieces, digest = real(source, wanted)
-            return ([bytes(len(piece)) for piece in pieces], digest) if wanted.offset >= 320 else (pieces, digest)
+        def lying(source: Source, pieces: list[bytes], end: int) -> Any:
+            pieces, digest = real(source, pieces, end)
+            return ([bytes(len(piece)) for piece in pieces], digest) if end > 320 else (pieces, digest)
 
-        with mock.patch.object(transfer_outgoing, "_read_range", lying):
+        with mock.patch.object(Source, "_taken", lying):
             self.send(self.file())
             self.world.pass_time(10, 1)
         self.assert_states(("disrupted", "peer-error"), ("disrupted", "error"))

@@ -30,6 +30,13 @@ def pieces(content: bytes, start: int = 0, end: int | None = None) -> list[Piece
     return result
 
 
+def store(sink: Sink, arrived: list[Piece]) -> None:
+    """Prove and write it."""
+    prover = sink.prover()
+    for piece in arrived:
+        sink.write([prover.prove(piece)])
+
+
 def folder_stream(files: int = 8) -> tuple[bytes, int]:
     """A folder's stream of `CONTENT` in several files, and its manifest's size."""
     size = len(CONTENT) // files
@@ -71,7 +78,7 @@ class ProvingTests(SinkCase):
         part = self.folder / "x.p2pim-part"
         part.unlink(missing_ok=True)
         first = self.opened(self.file_sink())
-        first.write(pieces(CONTENT, 0, stored * PIECE))
+        store(first, pieces(CONTENT, 0, stored * PIECE))
         first.close()
         data = bytearray(part.read_bytes())
         if flipped is not None and flipped < len(data):
@@ -82,7 +89,7 @@ class ProvingTests(SinkCase):
         second = self.file_sink()
         second.open_and_prove(journal)
         self.assertEqual(second.position, max(good, default=0))
-        second.write(pieces(CONTENT, second.position))
+        store(second, pieces(CONTENT, second.position))
         self.assertEqual(second.digest, blake3(CONTENT).digest())
         second.complete("x")
         second.close()
@@ -93,7 +100,7 @@ class ProvingTests(SinkCase):
         """A file that is missing ends what is believed; the rest is fetched again."""
         stream, _ = folder_stream()
         first = self.opened(self.folder_sink())
-        first.write(pieces(stream, 0, min(stored * PIECE, len(stream))))
+        store(first, pieces(stream, 0, min(stored * PIECE, len(stream))))
         at = min(min(checkpoint, stored) * PIECE, len(stream))
         first.close()
         missing = self.folder / "x.p2pim-part" / "content" / f"d{lost}" / "f"
@@ -103,7 +110,7 @@ class ProvingTests(SinkCase):
         second.open_and_prove([(at, blake3(stream[:at]).digest())] if at else [])
         begins = len(stream) - len(CONTENT) + (lost or 0) * (len(CONTENT) // 8)
         self.assertEqual(second.position, 0 if was_there and begins < at else at)
-        second.write(pieces(stream, second.position))
+        store(second, pieces(stream, second.position))
         self.assertTrue(second.finish(second.complete("x")))
         stored_bytes = b"".join((self.folder / "x" / f"d{n}" / "f").read_bytes() for n in range(8))
         self.assertEqual(stored_bytes, CONTENT)
@@ -120,11 +127,11 @@ class WritingTests(SinkCase):
         """A wrong digest leaves disk and position as they were."""
         sink = self.opened(self.file_sink())
         good, bad = pieces(CONTENT)[:2]
-        sink.write([good])
+        store(sink, [good])
         with self.assertRaises(ContentMismatch):
-            sink.write([Piece(bad.offset, bad.length, [b"x" * bad.length], bad.digest)])
+            store(sink, [Piece(bad.offset, bad.length, [b"x" * bad.length], bad.digest)])
         self.assertEqual((sink.position, (self.folder / "x.p2pim-part").read_bytes()), (PIECE, CONTENT[:PIECE]))
-        sink.write([bad])
+        store(sink, [bad])
         self.assertEqual(sink.position, 2 * PIECE)
 
     def test_a_partial_that_is_a_link_or_has_two_names_is_refused(self) -> None:
@@ -144,19 +151,19 @@ class WritingTests(SinkCase):
         stream, manifest_size = folder_stream()
         sink = self.opened(self.folder_sink())
         ahead = -(-manifest_size // PIECE) * PIECE
-        sink.write(pieces(stream, 0, ahead))
+        store(sink, pieces(stream, 0, ahead))
         outside = self.folder / "outside"
         outside.mkdir()
         (self.folder / "x.p2pim-part" / "content" / "d3").symlink_to(outside)
         with self.assertRaises(OSError):
-            sink.write(pieces(stream, ahead))
+            store(sink, pieces(stream, ahead))
         self.assertEqual(list(outside.iterdir()), [])
 
     def test_a_kernel_without_the_exclusive_rename_does_not_overwrite_either(self) -> None:
         """The slower way to the same end, for files and folders."""
         self.patch(transfer_files, "_renameat2", None)
         sink = self.opened(self.file_sink())
-        sink.write(pieces(CONTENT))
+        store(sink, pieces(CONTENT))
         name = sink.complete("x")
         (self.folder / "x").write_bytes(b"mine")
         self.assertFalse(sink.finish(name))
@@ -164,7 +171,7 @@ class WritingTests(SinkCase):
         self.assertEqual((self.folder / "x").read_bytes(), b"mine")
         self.assertEqual((self.folder / "x (1)").read_bytes(), CONTENT)
         other = self.opened(self.folder_sink())
-        other.write(pieces(folder_stream()[0]))
+        store(other, pieces(folder_stream()[0]))
         self.assertTrue(other.finish(other.complete("x")))
         self.assertEqual((self.folder / "x (2)" / "d0" / "f").read_bytes(), CONTENT[:128])
 

@@ -12,7 +12,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.errors import BadConfig
-from p2pim.taps.clock import use_steady_clock
+from p2pim.net.process import use_steady_clock
 from p2pim.taps.server import Options, allow_many_connections, settings_from
 
 
