@@ -57,10 +57,11 @@ STEP: Final = 0.05
 RUNG_DELAY: Final = {LAN_RUNG: 0.0, DIRECT_RUNG: 0.0, UDP_RUNG: 0.0, RELAY_RUNG: 0.0}
 """Seconds after which a rung joins the race. None waits: a check is one small datagram, and two NATs are opened soonest
 when both sides begin at once."""
-TCP_HEAD_START: Final = 0.3
+TCP_HEAD_START: Final = 1.0
 """Seconds, and `TCP_ROUND_TRIPS` round trips, for which a proved UDP link is held back while TCP may be about to prove
 itself: where a connection stands already. TCP is the better channel where both work: it costs half the processor time.
-It needs about as many round trips as checks and QUIC, so it is there by then, also where processors are busy."""
+It needs about as many round trips as checks and QUIC, so it is there long before, unless processors are very busy; and
+meanwhile the conversation goes by relay."""
 TCP_ROUND_TRIPS: Final = 1.5
 TCP_GRACE: Final = 0.05
 """Seconds for which it is held back where no connection stands yet, but one side has a public address: what is not

@@ -66,8 +66,13 @@ class Person:
         return (await self.run("register", account, "--fingerprint", self.town.fingerprint)).object
 
     async def up(self, *options: str) -> Program:
-        """Start the agent, and wait until it is signed in."""
+        """Start the agent, and wait until it is signed in.
+
+        Its direct channels are TCP unless an option says otherwise: who wins a race depends on the machine.
+        """
         self.events.clear()
+        if "--channel" not in options:
+            options = ("--channel", "tcp", *options)
         command = [*P2PIM, "--home", str(self.home), "--json", "up", "--downloads", str(self.downloads), *options]
         self.agent = self.town.programs.start(f"the agent of {self.name}", command, said=self.events.append)
         await self.until("signed-in")
