@@ -19,9 +19,107 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
 from p2pim.errors import BadMessage
+from p2pim.wire.fields import (
+    Address,
+    DeviceId,
+    Label,
+    Message,
+    Name,
+    NoMessageId,
+    P2pAddress,
+    Password,
+    Payload,
+    RequestId,
+    Token,
+)
+from p2pim.wire.groups import ChangeGroup, GroupChanged, Groups, GroupState, ListGroups, SendToGroup
+from p2pim.wire.keys import (
+    ClaimedKeys,
+    ClaimKeys,
+    DeviceLists,
+    DevicesChanged,
+    KeysLeft,
+    ListDevices,
+    PublishKeys,
+    RemoveDevice,
+    RenameDevice,
+)
+from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailWaiting, Stored
+
+__all__ = [
+    "ALPN",
+    "MESSAGE",
+    "OLDEST_VERSION",
+    "PROTOCOL_VERSION",
+    "SIGNAL",
+    "AckMail",
+    "AddContact",
+    "Address",
+    "BlockUser",
+    "ChangeGroup",
+    "ClaimKeys",
+    "ClaimedKeys",
+    "Device",
+    "DeviceId",
+    "DeviceLists",
+    "DevicesChanged",
+    "Done",
+    "Failed",
+    "FetchMail",
+    "Found",
+    "FromClient",
+    "FromServer",
+    "Got",
+    "GroupChanged",
+    "GroupState",
+    "Groups",
+    "Hello",
+    "Incoming",
+    "KeysLeft",
+    "Label",
+    "Limits",
+    "ListDevices",
+    "ListGroups",
+    "LookUp",
+    "Mail",
+    "MailWaiting",
+    "Message",
+    "Name",
+    "NoMessageId",
+    "OpenSplice",
+    "P2pAddress",
+    "Password",
+    "Payload",
+    "Person",
+    "Ping",
+    "Pong",
+    "PresenceChanged",
+    "PublishKeys",
+    "Refused",
+    "Register",
+    "RemoveContact",
+    "RemoveDevice",
+    "RenameDevice",
+    "RequestId",
+    "Send",
+    "SendToGroup",
+    "SetStatus",
+    "SignIn",
+    "SignOut",
+    "SignedOut",
+    "SpliceTickets",
+    "Stored",
+    "Token",
+    "Welcome",
+    "WhoIsOnline",
+    "decode_from_client",
+    "decode_from_server",
+    "encode",
+    "encode_all",
+]
 
 PROTOCOL_VERSION: Final = 1
 OLDEST_VERSION: Final = 1
@@ -30,26 +128,6 @@ ALPN: Final = b"p2pim/1"
 # Kinds of envelope.
 MESSAGE: Final = 0
 SIGNAL: Final = 1
-
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
-"""A user's name as typed; `p2pim.core.names.canonical_name` decides whether it is one."""
-DeviceId = Annotated[bytes, Meta(min_length=16, max_length=16)]
-"""A device's identity: 16 random bytes made when its home was."""
-Label = Annotated[str, Meta(max_length=128)]
-Password = Annotated[str, Meta(max_length=1024)]
-Token = Annotated[bytes, Meta(max_length=64)]
-RequestId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Payload = Annotated[bytes, Meta(max_length=96 * 1024)]
-"""What one device tells another; see `p2pim.wire.signals`."""
-Address = Annotated[str, Meta(max_length=64)]
-"""``host:port``, or ``[host]:port`` for IPv6."""
-P2pAddress = Annotated[str, Meta(max_length=264)]
-"""The same with a name for the host, or ``:port``: at the address at which the client has reached the server."""
-
-
-class Message(Struct, frozen=True, array_like=True, gc=False):
-    """Base of all messages."""
-
 
 # --- client to server
 
@@ -83,13 +161,17 @@ class Register(Message, frozen=True, tag=3):
 
 
 class Send(Message, frozen=True, tag=4):
-    """An envelope for the device ``device`` of the user ``to``; ``id`` comes back only in a `Failed`."""
+    """An envelope for the device ``device`` of the user ``to``; ``id`` comes back in a `Failed` or `Stored`.
+
+    With a ``message`` id it is mail (`p2pim.wire.mail`); without one it is lost when the device is not connected.
+    """
 
     id: RequestId
     to: Name
     device: DeviceId
     kind: int
     payload: Payload
+    message: NoMessageId = b""
 
 
 class SetStatus(Message, frozen=True, tag=5):
@@ -179,7 +261,7 @@ class Person(Message, frozen=True):
 
     user: Name
     status: Label
-    devices: list[Device] = []
+    devices: list[Device] = field(default_factory=list)
     relation: Label = ""
     """"contact", "blocked", or empty: how the asker lists this user."""
 
@@ -208,6 +290,10 @@ class Welcome(Message, frozen=True, tag=30):
     token: Token
     contacts: list[Person]
     software: Label = ""
+    keys_left: int = -1
+    """How many one-time keys of this device the server has; -1 when it does not even know the device's identity."""
+    mail: int = 0
+    """How much mail waits."""
 
 
 class Refused(Message, frozen=True, tag=31):
@@ -256,6 +342,9 @@ class Incoming(Message, frozen=True, tag=36):
     device: DeviceId
     kind: int
     payload: Payload
+    message: NoMessageId = b""
+    """Where it is set, `Got` is expected once the envelope's content is stored."""
+    group: Label = ""
 
 
 class PresenceChanged(Message, frozen=True, tag=37):
@@ -273,11 +362,14 @@ class SignedOut(Message, frozen=True, tag=38):
 
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
-    | OpenSplice | SignOut | Ping | Pong
+    | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
+    | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
-)
+    | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
+    | GroupChanged
+)  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()
 encode: Callable[[Message], bytes] = _encoder.encode

@@ -3,9 +3,10 @@
 The same signals go by either route, so neither side needs to know which way one came. Each is a MessagePack array
 ``[tag, field, ...]``, checked while it is read, like `p2pim.wire.messages`.
 
-Conversations: `ChatMessage`, `Receipt`, `Typing`. Negotiation of channels: `Offer`, `Answer`, `Decline`. On a channel
-alone: `Prove`, `Nominate`, `ChannelPing`, `ChannelPong`, `Bye`. Transfers: `FileOffer`, `FileAnswer`, `RangeRequest`,
-`FileState`; the bytes of a range are bulk, not signals (see `p2pim.wire.channel`).
+Conversations: `ChatMessage`, `Receipt`, `Typing`, `ReadMark`, `Query`, `Reply`. Sealing: `Sealed` and what it may
+hold. Negotiation of channels: `Offer`, `Answer`, `MoreCandidates`, `Decline`. On a channel alone: `Prove`, `Nominate`,
+`ChannelPing`, `ChannelPong`, `Bye`. Transfers: `FileOffer`, `FileAnswer`, `RangeRequest`, `FileState`; the bytes of a
+range are bulk, not signals (see `p2pim.wire.channel`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class ChatMessage(Signal, frozen=True, tag=1):
     """Milliseconds since 1970, by the sender's clock."""
     oldest: Annotated[int, Meta(ge=0, le=2**62)] = 0
     """The least ``seq`` that the sender still waits to see confirmed: nothing before it need be waited for."""
+    conversation: Annotated[str, Meta(max_length=128)] = ""
+    """Which one it belongs to: "" for that of sender and recipient, ``#NAME`` for a group; and in a copy for another
+    device of the sender's own account the other user. ``seq`` counts within it."""
 
 
 class Receipt(Signal, frozen=True, tag=2):
@@ -60,6 +64,101 @@ class Receipt(Signal, frozen=True, tag=2):
 
 class Typing(Signal, frozen=True, tag=3):
     """The person at this device is writing."""
+
+    conversation: Annotated[str, Meta(max_length=128)] = ""
+
+
+class ReadMark(Signal, frozen=True, tag=4):
+    """To my own other devices: ``conversation`` (a user, or ``#NAME``) is read up to ``message``."""
+
+    conversation: Annotated[str, Meta(max_length=128)]
+    message: MessageId
+
+
+class Query(Signal, frozen=True, tag=5):
+    """A question of an application at this device to the one at the other; answered by `Reply` of the same number."""
+
+    number: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    topic: Annotated[str, Meta(max_length=128)]
+    body: Annotated[bytes, Meta(max_length=64 * 1024)]
+
+
+class Reply(Signal, frozen=True, tag=6):
+    """The answer to a `Query`; ``error`` instead of ``body`` when there is none."""
+
+    number: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    body: Annotated[bytes, Meta(max_length=64 * 1024)] = b""
+    error: Reason = ""
+
+
+# --- sealing
+
+
+class Sealed(Signal, frozen=True, tag=40):
+    """Another signal, sealed for one device (Olm) or for a group (Megolm): the only thing an envelope carries.
+
+    ``scheme``: 0 an Olm message that begins a session, 1 a further one, 2 a Megolm message. What is inside an Olm
+    message is an `Inner`; inside a Megolm message the signal itself.
+    """
+
+    scheme: Annotated[int, Meta(ge=0, le=2)]
+    body: Annotated[bytes, Meta(max_length=80 * 1024)]
+    sender_key: Annotated[bytes, Meta(max_length=32)] = b""
+    """The sender's Curve25519 identity key (Olm)."""
+    message: Annotated[bytes, Meta(max_length=16)] = b""
+    """The id of the message in it, where it is one: so that one that cannot be opened can be asked for again."""
+    session: Annotated[str, Meta(max_length=64)] = ""
+    """Which Megolm session."""
+
+
+class Inner(Signal, frozen=True, tag=41):
+    """What an Olm message holds: who sealed it for whom, so that it cannot be passed off as another's; and a signal.
+
+    Ed25519 identity keys say it, which a holder of another device's Curve25519 key alone cannot claim.
+    """
+
+    sender: Annotated[str, Meta(max_length=128)]
+    sender_device: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    sender_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    recipient: Annotated[str, Meta(max_length=128)]
+    recipient_device: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    recipient_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signal: Annotated[bytes, Meta(max_length=72 * 1024)]
+
+
+class AskAgain(Signal, frozen=True, tag=42):
+    """These messages could not be opened here: seal and send them again, by the session in which this came."""
+
+    messages: Annotated[list[MessageId], Meta(max_length=256)]
+    reason: Reason = ""
+
+
+class GroupKey(Signal, frozen=True, tag=43):
+    """The key of a Megolm session of the sender's device for ``group``, from its next message on."""
+
+    group: Annotated[str, Meta(max_length=64)]
+    session: Annotated[str, Meta(max_length=64)]
+    key: Annotated[str, Meta(max_length=1024)]
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class AskGroupKey(Signal, frozen=True, tag=44):
+    """I am a member and have no key for this Megolm session of yours; ``messages`` wait for it."""
+
+    group: Annotated[str, Meta(max_length=64)]
+    session: Annotated[str, Meta(max_length=64)]
+
+
+class Sas(Signal, frozen=True, tag=45):
+    """A step of a comparison by short authentication string (``p2pim verify --sas``).
+
+    ``step``: "start", "accept" (``value`` is the commitment), "key", "mac", "done" or "cancel" (``reason``).
+    """
+
+    run: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    step: Annotated[str, Meta(max_length=16)]
+    value: Annotated[bytes, Meta(max_length=256)] = b""
+    reason: Reason = ""
 
 
 # --- negotiation of a channel
@@ -214,7 +313,8 @@ class FileState(Signal, frozen=True, tag=33):
 
 AnySignal = (
     ChatMessage | Receipt | Typing | Offer | Answer | MoreCandidates | Decline | Prove | Nominate | ChannelPing
-    | ChannelPong | Bye | FileOffer | FileAnswer | RangeRequest | FileState
+    | ChannelPong | Bye | FileOffer | FileAnswer | RangeRequest | FileState | ReadMark | Query | Reply | Sealed | Inner
+    | AskAgain | GroupKey | AskGroupKey | Sas
 )  # fmt: skip
 
 NEGOTIATION: Final = (Offer, Answer, MoreCandidates, Decline)

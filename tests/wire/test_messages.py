@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.errors import BadMessage
+from p2pim.wire import groups as g
+from p2pim.wire import keys as k
+from p2pim.wire import mail
 from p2pim.wire import messages as m
 
 DEVICE = b"0123456789abcdef"
 PERSON = m.Person("bob", "online", [m.Device(DEVICE, "desk", "192.168.1.7:50122", 1.5)], "contact")
+KEY, SIGNATURE, MESSAGE_ID = b"k" * 32, b"s" * 64, b"m" * 16
+IDENTITY = k.Identity(KEY, KEY, SIGNATURE)
+ONE_TIME = k.OneTimeKey("AAAAAQ", KEY, SIGNATURE)
+GROUP = g.Group("chess", 3, [g.Member("bob", "owner")], "Openings")
 
 FROM_CLIENT: list[m.FromClient] = [
     m.Hello(1, "p2pim/0.1.0"),
@@ -30,6 +37,17 @@ FROM_CLIENT: list[m.FromClient] = [
     m.SignOut(True),
     m.Ping(9),
     m.Pong(9),
+    k.PublishKeys(8, IDENTITY, [ONE_TIME], k.OneTimeKey("AAAAAg", KEY, SIGNATURE, True)),
+    k.ClaimKeys(9, [k.Claim("alice", DEVICE)]),
+    k.ListDevices(10, ["alice"]),
+    k.RenameDevice(11, DEVICE, "laptop"),
+    k.RemoveDevice(12, DEVICE),
+    mail.Got([mail.MailId("alice", DEVICE, MESSAGE_ID)]),
+    mail.FetchMail(13, 0, 100),
+    mail.AckMail(14, 100),
+    g.ChangeGroup(15, "chess", "create", ["alice"]),
+    g.ListGroups(16),
+    g.SendToGroup(17, "chess", 3, MESSAGE_ID, b"sealed", [DEVICE]),
 ]
 FROM_SERVER: list[m.FromServer] = [
     m.Welcome(b"s", "bob", "1.2.3.4:5", None, 5.0, 30.0, m.Limits(1, 2, 3), b"t" * 32, [PERSON]),
@@ -43,6 +61,16 @@ FROM_SERVER: list[m.FromServer] = [
     m.SignedOut("replaced", "Signed in elsewhere."),
     m.Ping(1),
     m.Pong(1),
+    k.KeysLeft(8, 40),
+    k.ClaimedKeys(9, [k.ClaimedKey("alice", DEVICE, IDENTITY, ONE_TIME), k.ClaimedKey("alice", DEVICE, None, None)]),
+    k.DeviceLists(10, [k.DeviceList("alice", [k.KnownDevice(DEVICE, "desk", IDENTITY, 1.5)])]),
+    k.DevicesChanged(k.DeviceList("alice", [])),
+    mail.Stored([1, 2]),
+    mail.Mail(13, [mail.MailItem(1, "alice", DEVICE, m.MESSAGE, MESSAGE_ID, b"sealed", 1.5)], True),
+    mail.MailWaiting(3),
+    g.GroupState(15, GROUP),
+    g.Groups(16, [GROUP]),
+    g.GroupChanged(GROUP, "bob", "add", ["alice"]),
 ]
 
 

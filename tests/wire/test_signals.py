@@ -32,6 +32,15 @@ SIGNALS: list[s.AnySignal] = [
     s.FileAnswer(ID, False, "rejected"),
     s.RangeRequest(ID, 1, 0, 1024, KEY),
     s.FileState(ID, "completed", digest=KEY),
+    s.ReadMark("bob", ID),
+    s.Query(1, "chess/move", b"e4"),
+    s.Reply(1, b"e5"),
+    s.Sealed(0, b"olm", KEY, ID),
+    s.Inner("alice", ID, KEY, "bob", ID, KEY, b"signal"),
+    s.AskAgain([ID], "no session"),
+    s.GroupKey("chess", "session", "key", 3),
+    s.AskGroupKey("chess", "session"),
+    s.Sas(ID, "start", KEY),
 ]
 
 
@@ -43,8 +52,8 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual({type(x) for x in SIGNALS}, set(get_args(s.AnySignal)))
 
     def test_the_bytes_of_a_chat_message_are_these(self) -> None:
-        """Golden bytes: tag, id, sequence, text, time, oldest unconfirmed."""
-        golden = b"\x96\x01\xc4\x10" + ID + b"\x01\xa5hello\xcf\x00\x00\x01\x8b\xcf\xe5\x68\x00\x00"
+        """Golden bytes: tag, id, sequence, text, time, oldest unconfirmed, conversation."""
+        golden = b"\x97\x01\xc4\x10" + ID + b"\x01\xa5hello\xcf\x00\x00\x01\x8b\xcf\xe5\x68\x00\x00\xa0"
         self.assertEqual(s.encode_signal(SIGNALS[0]), golden)
 
     def test_lists_beyond_their_bounds_are_refused(self) -> None:
