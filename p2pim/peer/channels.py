@@ -31,7 +31,7 @@ from p2pim.net.links import Link
 from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
 from p2pim.peer.interfaces import IChannel, IChannelUser
-from p2pim.peer.negotiator import Place
+from p2pim.peer.negotiation_calls import Place
 from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
 from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths

@@ -23,7 +23,8 @@ from p2pim.core.rate import TokenBucket
 from p2pim.errors import BadMessage, P2pimError, TooMany, UnexpectedMessage
 from p2pim.net.links import Link
 from p2pim.peer.attempts import Try, no_direct_path
-from p2pim.peer.negotiator import Negotiator, Place
+from p2pim.peer.negotiation_calls import Place
+from p2pim.peer.negotiator import Negotiator
 from p2pim.wire.messages import Message, OpenSplice, SpliceTickets
 from p2pim.wire.signals import Answer, AnySignal, Decline, MoreCandidates, Offer, Prove
 
