@@ -24,7 +24,7 @@ from p2pim.core.addresses import format_address, is_loopback
 from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
 from p2pim.core.keepalive import Trust
 from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
-from p2pim.core.negotiation import Reasons
+from p2pim.core.rungs import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link

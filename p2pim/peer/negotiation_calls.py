@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from p2pim.core.candidates import UDP_RUNG, Endpoint
-from p2pim.core.negotiation import Dial
+from p2pim.core.negotiation_effects import Dial
 from p2pim.errors import P2pimError
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link

@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from p2pim.core.negotiation import INCOMING_RUNG, Negotiation
+from p2pim.core.negotiation import Negotiation
 from p2pim.core.proof import DIALLED, DIALLER, is_proof, make_proof
+from p2pim.core.rungs import INCOMING_RUNG
 from p2pim.errors import UnexpectedMessage
 from p2pim.net.links import Link
 from p2pim.wire import signals

@@ -13,23 +13,10 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from p2pim.core.candidates import UDP_RUNG, Endpoint, Surroundings, host_candidates
-from p2pim.core.negotiation import (
-    REASON,
-    RELAY_LADDER,
-    TCP_LADDER,
-    UDP_LADDER,
-    Adopt,
-    Check,
-    Dial,
-    Effect,
-    Exhausted,
-    Failed,
-    Negotiation,
-    Nominate,
-    Reasons,
-    State,
-)
+from p2pim.core.negotiation import REASON, RELAY_LADDER, TCP_LADDER, UDP_LADDER, Negotiation, State
+from p2pim.core.negotiation_effects import Adopt, Check, Dial, Effect, Exhausted, Failed, Nominate
 from p2pim.core.proof import channel_key, check_key
+from p2pim.core.rungs import Reasons
 from p2pim.errors import P2pimError
 from p2pim.net.links import Link
 from p2pim.peer.check_run import CheckRun

@@ -17,20 +17,9 @@ from p2pim.core.candidates import UDP, UDP_RUNG, Surroundings
 from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
 from p2pim.core.delivery import Arrivals, Dispatch, Outgoing, Sending
 from p2pim.core.gathering import Gatherer
-from p2pim.core.negotiation import (
-    INCOMING_RUNG,
-    UDP_LADDER,
-    Adopt,
-    Check,
-    Dial,
-    Effect,
-    Exhausted,
-    Failed,
-    Negotiation,
-    Nominate,
-    State,
-    stands,
-)
+from p2pim.core.negotiation import UDP_LADDER, Negotiation, State, stands
+from p2pim.core.negotiation_effects import Adopt, Check, Dial, Effect, Exhausted, Failed, Nominate
+from p2pim.core.rungs import INCOMING_RUNG
 from p2pim.wire.signals import Answer, Candidate, Decline, MoreCandidates, Offer
 from tests.core.schedule_path import MARK, Path
 from tests.nat_kinds import place
