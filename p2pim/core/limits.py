@@ -25,6 +25,9 @@ BULK_CHUNK: Final = 64 * KIB
 """Bulk is cut into chunks of this size, so that a chat message waits for one chunk at most; larger writes were
 slower."""
 
+POLL_EVENTS: Final = 1024
+"""Connections read in one turn of the server before what they said goes out: more would make the first ones wait."""
+
 # --- text and names
 
 USER_NAME: Final = 32
