@@ -53,7 +53,7 @@ class Poll:
     def listen_tcp(self, port: int, factory: Any, *, backlog: int, interface: str) -> Port:
         """As the reactor's ``listenTCP``, for connections that are watched here."""
         listening = Port(port, factory, backlog, interface, self)
-        listening.startListening()  # type: ignore[no-untyped-call]
+        listening.startListening()
         return listening
 
     def close(self) -> None:
@@ -67,11 +67,11 @@ class Poll:
         """The epoll's own descriptor, which can be read when anything watched has news."""
         return self._epoll.fileno()
 
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+    def logPrefix(self) -> str:
         """What Twisted's log calls this."""
         return "Poll"
 
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+    def doRead(self) -> None:
         """Let everyone who has news read or write, then flush."""
         readers = self._readers
         self._flusher.begin()
@@ -84,7 +84,7 @@ class Poll:
         finally:
             self._flusher.flush()
 
-    def connectionLost(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Failure) -> None:
         """The reactor stops: so do all who are watched here."""
         for selectable in self.removeAll():
             selectable.connectionLost(reason)
@@ -137,29 +137,36 @@ class Poll:
 
     # --- for ports and connections
 
-    def addReader(self, reader: Any) -> None:
+    def addReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
+        """Say when ``reader`` can be read."""
         self._change(reader, self._readers, add=True)
 
-    def removeReader(self, reader: Any) -> None:
+    def removeReader(self, reader: Any) -> None:  # noqa: N802 - Twisted's name
+        """No more."""
         self._change(reader, self._readers, add=False)
 
-    def addWriter(self, writer: Any) -> None:
+    def addWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
+        """Say when ``writer`` can be written to."""
         self._change(writer, self._writers, add=True)
 
-    def removeWriter(self, writer: Any) -> None:
+    def removeWriter(self, writer: Any) -> None:  # noqa: N802 - Twisted's name
+        """No more."""
         self._change(writer, self._writers, add=False)
 
-    def removeAll(self) -> list[Any]:
+    def removeAll(self) -> list[Any]:  # noqa: N802 - Twisted's name
+        """Watch nothing any more, and say what was watched."""
         watched = list(dict.fromkeys([*self._readers.values(), *self._writers.values()]))
         for selectable in watched:
             self.removeReader(selectable)
             self.removeWriter(selectable)
         return watched
 
-    def getReaders(self) -> list[Any]:
+    def getReaders(self) -> list[Any]:  # noqa: N802 - Twisted's name
+        """Whose input is awaited."""
         return list(self._readers.values())
 
-    def getWriters(self) -> list[Any]:
+    def getWriters(self) -> list[Any]:  # noqa: N802 - Twisted's name
+        """Who waits for room to write."""
         return list(self._writers.values())
 
     def _change(self, selectable: Any, table: dict[int, Any], *, add: bool) -> None:

@@ -1,8 +1,8 @@
 """Framed messages over a byte stream: what the two ends of the server connection share.
 
-Output is collected and written once: `send_frame` appends, and the frames of everyone who was sent something go out when
-the read that caused them ends, or all reads of one turn (`p2pim.net.poll`), or at the next turn of the reactor, whatever
-comes first. One write per recipient instead of one per message is what makes a relay fast.
+Output is collected and written once: `send_frame` appends, and the frames of everyone who was sent something go out
+when the read that caused them ends, or all reads of one turn (`p2pim.net.poll`), or at the next turn of the reactor,
+whatever comes first. One write per recipient instead of one per message is what makes a relay fast.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class FramedProtocol(Protocol):
             self.flusher.flush()
 
     def take(self, data: bytes) -> None:
-        """Handle the frames that are complete with ``data``. When what that causes is flushed is the caller's matter."""
+        """Handle the frames that are complete with ``data``; flushing what they cause is the caller's matter."""
         try:
             for body in self.frames.feed(data):
                 self.frame_received(body)

@@ -1,4 +1,4 @@
-"""Many connections behind one descriptor: real sockets on loopback, a reactor of the test's that does nothing itself."""
+"""Many connections behind one descriptor: real sockets on loopback, a reactor that does nothing itself."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class PollTests(SynchronousTestCase):
         self.poll = Poll(self.reactor, self.flusher)
         self.speakers: list[Speaker] = []
         self.heard: Callable[[Speaker, bytes], None] = lambda speaker, body: None
-        factory = Factory.forProtocol(lambda: self.kind(self))  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: self.kind(self))
         factory.noisy = False
         self.port = self.poll.listen_tcp(0, factory, backlog=50, interface="127.0.0.1")
         self.clients: list[socket.socket] = []
