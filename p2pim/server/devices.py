@@ -1,7 +1,7 @@
 """The devices of an account: listed to others, named and removed by their owner, and news of them.
 
-A device stays until its owner removes it, until `p2pim.core.limits.DEVICES` newer ones have signed in, or until it has
-not signed in for as long as a token lives. Signing out, even when the token is withdrawn, leaves its keys and its mail.
+A device stays until its owner removes it, or until `p2pim.core.limits.DEVICES` others have signed in later. Signing
+out, even when the token is withdrawn, leaves its keys and its mail.
 """
 
 from __future__ import annotations
