@@ -113,6 +113,8 @@ class Session:
         """Of the server's certificate, as of the last connection."""
         self.welcome: Welcome | None = None
         """What the server said on the last sign-in."""
+        self.status = "online"
+        """What the next sign-in says of me."""
         self._reactor = reactor
         self._device = device
         self._device_name = device_name
@@ -161,7 +163,7 @@ class Session:
     async def sign_in(self, name: str, password: str | None = None, token: bytes | None = None) -> Welcome:
         """Sign in with the password, or with the token of an earlier `Welcome`. Raises as `register` does."""
         self._name = name
-        return await self._introduce(SignIn(name, self._device, self._device_name, password, token))
+        return await self._introduce(SignIn(name, self._device, self._device_name, password, token, self.status))
 
     def start(self, name: str = "", token: bytes = b"") -> None:
         """Stay signed in from now on; with ``name`` and ``token`` also without an earlier `sign_in`."""
@@ -277,7 +279,7 @@ class Session:
         self._user.reconnecting(reason)
         if self._state is not _State.AWAY:
             return
-        greeting = SignIn(self._name, self._device, self._device_name, None, self._token)
+        greeting = SignIn(self._name, self._device, self._device_name, None, self._token, self.status)
         attempt = Deferred.fromCoroutine(self._introduce(greeting))
         attempt.addErrback(self._attempt_failed)
         attempt.addErrback(lambda failure: self._log.failure("An attempt to reconnect broke.", failure))

@@ -71,8 +71,10 @@ class Announcer:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 
     def tell_one(self, target: str, viewer: str, but: Session | None = None) -> None:
-        """Only for ``viewer`` does ``target`` look different now: they were blocked, became a contact, ask to be one, or
-        no longer. All devices of the viewer are told, ``but`` one perhaps, which knows it."""
+        """Only for ``viewer`` does ``target`` look different now: they were blocked, became a contact, ask to be one.
+
+        All devices of the viewer are told, ``but`` one perhaps, which knows it.
+        """
         person = self.person(target, viewer)
         body = encode(PresenceChanged(person))
         for session in self._directory.of(viewer):

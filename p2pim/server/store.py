@@ -43,7 +43,7 @@ class Store:
             self._revisions[hash(name) % LIST_REVISIONS] += 1
 
     def revision(self, name: str) -> tuple[int, int]:
-        """What is other after a change of the account of ``name`` or of their lists: who read before must read again."""
+        """Is another after a change of the account of ``name`` or of their lists: whoever read before reads again."""
         return self.revocations, self._revisions[hash(name) % LIST_REVISIONS]
 
     async def read(self, work: Work[T]) -> T:

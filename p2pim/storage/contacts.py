@@ -25,9 +25,22 @@ class Lists:
     asks: list[str] = field(default_factory=list)
 
 
-_MIRRORED = "EXISTS (SELECT 1 FROM contacts m WHERE m.owner = c.contact AND m.contact = c.owner)"
-_MINE = f"SELECT name, {_MIRRORED} FROM contacts c JOIN accounts ON id = c.contact WHERE c.owner = ? ORDER BY name"
-_THEIRS = f"SELECT name FROM contacts c JOIN accounts ON id = c.owner WHERE c.contact = ? AND NOT {_MIRRORED}"
+_MINE = (
+    "SELECT a.name, m.owner IS NOT NULL FROM contacts c JOIN accounts a ON a.id = c.contact"
+    " LEFT JOIN contacts m ON m.owner = c.contact AND m.contact = c.owner WHERE c.owner = ? ORDER BY a.name"
+)
+_THEIRS = (
+    "SELECT a.name FROM contacts c JOIN accounts a ON a.id = c.owner"
+    " LEFT JOIN contacts m ON m.owner = c.contact AND m.contact = c.owner WHERE c.contact = ? AND m.owner IS NULL"
+)
+_PENDING = (
+    "SELECT count(*) FROM contacts c LEFT JOIN contacts m ON m.owner = c.contact AND m.contact = c.owner"
+    " WHERE c.owner = ? AND m.owner IS NULL"
+)
+_WAITING = (
+    "SELECT count(*) FROM contacts c LEFT JOIN contacts m ON m.owner = c.contact AND m.contact = c.owner"
+    " WHERE c.contact = ? AND m.owner IS NULL AND c.owner NOT IN (SELECT blocked FROM blocks WHERE owner = c.contact)"
+)
 
 
 def load_lists(db: sqlite3.Connection, account: int) -> Lists:
@@ -56,19 +69,13 @@ def add_contact(db: sqlite3.Connection, owner: str, contact: str) -> str:
 
 
 def _check_room(db: sqlite3.Connection, owner: int, contact: int, *, request: bool, name: str) -> None:
-    (listed,) = db.execute("SELECT count(*) FROM contacts WHERE owner = ?", (owner,)).fetchone()
-    if listed > CONTACTS:
+    if db.execute("SELECT count(*) FROM contacts WHERE owner = ?", (owner,)).fetchone()[0] > CONTACTS:
         raise TooMany(f"Your contact list has {CONTACTS} people, which is the limit; remove somebody first.")
     if not request:
         return
-    pending = f"SELECT count(*) FROM contacts c WHERE c.owner = ? AND NOT {_MIRRORED}"
-    if db.execute(pending, (owner,)).fetchone()[0] > CONTACT_REQUESTS_PENDING:
+    if db.execute(_PENDING, (owner,)).fetchone()[0] > CONTACT_REQUESTS_PENDING:
         raise TooMany(f"{CONTACT_REQUESTS_PENDING} requests of yours wait for an answer; withdraw one with remove.")
-    waiting = (
-        f"SELECT count(*) FROM contacts c WHERE c.contact = ? AND NOT {_MIRRORED}"
-        " AND c.owner NOT IN (SELECT blocked FROM blocks b WHERE b.owner = c.contact)"
-    )
-    if db.execute(waiting, (contact,)).fetchone()[0] > CONTACT_REQUESTS_WAITING:
+    if db.execute(_WAITING, (contact,)).fetchone()[0] > CONTACT_REQUESTS_WAITING:
         raise TooMany(f"Too many requests wait for {name} already; try again when they have answered some.")
 
 

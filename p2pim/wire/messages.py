@@ -181,14 +181,14 @@ class SetStatus(Message, frozen=True, tag=5):
 
 
 class AddContact(Message, frozen=True, tag=6):
-    """Put ``user`` on my contact list; answered by `Found` with their presence."""
+    """Ask ``user`` to be my contact, or agree to be theirs; answered by `Found` with what I may know of them then."""
 
     id: RequestId
     user: Name
 
 
 class RemoveContact(Message, frozen=True, tag=7):
-    """Take ``user`` off my contact list."""
+    """Be contacts no more, for both sides; or withdraw my request, or decline theirs."""
 
     id: RequestId
     user: Name
@@ -203,7 +203,10 @@ class BlockUser(Message, frozen=True, tag=8):
 
 
 class LookUp(Message, frozen=True, tag=9):
-    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist."""
+    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist.
+
+    Of somebody who is no contact only the ids of all their devices, signed in or not, so that they can be written to.
+    """
 
     id: RequestId
     users: Annotated[list[Name], Meta(max_length=64)]
@@ -257,13 +260,15 @@ class Device(Message, frozen=True):
 
 
 class Person(Message, frozen=True):
-    """A user and what may be known of their presence: ``status`` is online, away, busy or offline."""
+    """A user and what may be known of their presence: ``status`` is online, away, busy or offline; or empty: it is not
+    for the asker to know."""
 
     user: Name
     status: Label
     devices: list[Device] = field(default_factory=list)
     relation: Label = ""
-    """"contact", "blocked", or empty: how the asker lists this user."""
+    """How the asker stands to this user: "contact" (both have agreed), "requested" (the asker has asked), "asks" (this
+    user has), "blocked", or empty."""
 
 
 class Limits(Message, frozen=True):
@@ -348,7 +353,7 @@ class Incoming(Message, frozen=True, tag=36):
 
 
 class PresenceChanged(Message, frozen=True, tag=37):
-    """Someone I may see came, went, or changed."""
+    """Someone I may see came, went, or changed; or stands to me in another relation."""
 
     person: Person
 
