@@ -292,8 +292,8 @@ class ServerProcessTests(TestCase):
         for number, person in enumerate(people):
             back = self.person(again)
             back.send(Hello(1), SignIn(f"user{number}", person.device, "test", token=person.welcome.token))
-            contacts = [contact.user for contact in back.receive(Welcome).contacts]
-            self.assertEqual(contacts, ["user2"] if number == 0 else [])
+            contacts = [(contact.user, contact.relation) for contact in back.receive(Welcome).contacts]
+            self.assertEqual(contacts, {0: [("user2", "requested")], 2: [("user0", "asks")]}.get(number, []))
         self.assertEqual(run(self.data, "check", {})["problems"], [])
 
     def test_stopping_takes_leave_of_everybody(self) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
 
 from p2pim.core import limits
 from p2pim.errors import NoDirectPath
-from p2pim.wire.signals import Answer, Candidate, Decline, MoreCandidates, Offer
+from p2pim.peer.check_run import CheckRun
+from p2pim.wire.signals import Answer, Candidate, Decline, MoreCandidates, Offer, Prove
 from tests.peer.nat_town import NatResident, NatTown
 from tests.peer.pair_case import GATHERED, PairCase
 from tests.peer.town import Pair, Resident
@@ -60,6 +66,22 @@ class StrangerTests(PairCase):
         self.assert_silent(before, dialled)
 
 
+class Sockets:
+    """Takes what checks send."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes, target: object) -> None:
+        self.sent.append(data)
+
+    def may_send(self, target: object, user: str) -> bool:
+        return True
+
+    def check(self, run: object) -> None: ...
+    def expect(self, source: object, *, answered: bool) -> None: ...
+
+
 class OneMachineTests(Pair):
     """Two homes on the machine of the server, one of which is nobody to the other."""
 
@@ -97,6 +119,34 @@ class OneMachineTests(Pair):
         self.town.run(limits.NEGOTIATION_TIME + 1.0)
         self.assertEqual(self.dave.machine.dialled, [("127.0.0.1", 5000)])
         self.assertTrue(all(ip_address(host).is_loopback for host in addresses_told(self.dave)))
+
+    def test_a_connection_from_another_machine_belongs_to_no_negotiation_with_a_stranger(self) -> None:
+        """Whoever tries addresses is not told that this was the right one."""
+        table: Any = self.dave.table
+        taken: list[object] = []
+        table._switchboard._negotiators[b"n" * 16] = SimpleNamespace(
+            relay=False, confined=True, take_incoming=lambda link, proof: taken.append(link.address)
+        )
+        for address in ("10.0.0.2:5", "127.0.0.1:5", "[::1]:5", ""):
+            link = SimpleNamespace(address=address, drop=lambda reason: None)
+            table._switchboard.link_signal(link, Prove(b"n" * 16, bytes(32)))
+        self.assertEqual(taken, ["127.0.0.1:5", "[::1]:5"])
+
+    def test_checks_from_another_machine_are_not_answered_to_a_stranger(self) -> None:
+        """Not even with the right key: the answer would come from here."""
+        for source, heard in (("10.0.0.2", False), ("127.0.0.1", True)):
+            sockets, bob = Sockets(), Sockets()
+            asking, answering = self.run_of(sockets, True, False), self.run_of(bob, False, True)
+            asking.add([Candidate("host", "udp", "127.0.0.1", 4000)], complete=True)
+            self.assertEqual(answering.received(sockets.sent[0], (source, 5)), heard)
+            self.assertEqual(bool(bob.sent), heard)
+
+    def run_of(self, sockets: Any, controlling: bool, confined: bool) -> CheckRun:
+        """The checks of one side of a negotiation."""
+        return CheckRun(
+            sockets, Clock(), user="alice", username="ab" * 16, key=b"k" * 32, controlling=controlling, tie_breaker=1,
+            rng=Random(1), found=lambda candidate, rtt: None, failed=lambda reason: None, confined=confined,
+        )  # fmt: skip
 
     def test_whoever_becomes_a_contact_while_a_conversation_goes_on_gets_a_channel_at_once(self) -> None:
         """Nobody waits for the next round of attempts."""
