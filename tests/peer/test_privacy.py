@@ -144,7 +144,7 @@ class OneMachineTests(Pair):
     def run_of(self, sockets: Any, controlling: bool, confined: bool) -> CheckRun:
         """The checks of one side of a negotiation."""
         return CheckRun(
-            sockets, Clock(), user="alice", username="ab" * 16, key=b"k" * 32, controlling=controlling, tie_breaker=1,
+            sockets, Clock(), user="alice", username="ab" * 16, key=b"k" * 32, controlling=controlling, tie_breaker=1 + controlling,
             rng=Random(1), found=lambda candidate, rtt: None, failed=lambda reason: None, confined=confined,
         )  # fmt: skip
 
