@@ -365,11 +365,11 @@ class ChannelTable:
             self._upkeep.lost(channel.user)
 
     def _trust_changed(self, channel: QuicChannel, trust: Trust) -> None:
-        """A path went silent: use and find others. Or it has come back."""
+        """A path answers no more: use and find others. Or it has come back."""
         if self._channels.get((channel.device, False)) is not channel:
             return
         good = trust is Trust.GOOD
-        what = "is heard again" if good else "is silent; what there is goes by other ways"
+        what = "answers again" if good else "does not answer; what there is goes by other ways"
         self._journal("channel", channel.user, f"{channel.kind} channel with {channel.address} {what}")
         if good:
             self._upkeep.found(channel.user)
@@ -387,7 +387,7 @@ def _cost(channel: Link) -> tuple[bool, bool, float]:
 
 
 def _doubted(channel: Link) -> bool:
-    """Whether nothing has come over its path for so long that the other routes are better meanwhile."""
+    """Whether nothing was answered over its path for so long that the other routes are better meanwhile."""
     return isinstance(channel, QuicChannel) and channel.trust_in_path is not Trust.GOOD
 
 

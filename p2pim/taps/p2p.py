@@ -1,7 +1,7 @@
 """``twistd p2pim-p2p``: the standalone P2P server. Its one section of configuration is ``[p2p_server]``.
 
-Not ``[p2p]``, which is the integrated server's: both may run with the same environment, and what is set for one must not
-be read by the other.
+Not ``[p2p]``, which is the integrated server's: both may run with the same environment, and what is set for one must
+not be read by the other.
 """
 
 from __future__ import annotations
