@@ -31,6 +31,12 @@ ALPN: Final = b"p2pim/1"
 MESSAGE: Final = 0
 SIGNAL: Final = 1
 
+# What a client may say in `Hello` that it understands, beyond what every client of this version does.
+P2P_SERVER_CHANGES: Final = "p2p-server-changes"
+"""`P2pServerChanged`."""
+FEATURES: Final = (P2P_SERVER_CHANGES,)
+"""All that the clients of this software understand."""
+
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 """A user's name as typed; `p2pim.core.names.canonical_name` decides whether it is one."""
 DeviceId = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -55,10 +61,15 @@ class Message(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Hello(Message, frozen=True, tag=1):
-    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
+    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes.
+
+    A message that its reader does not know ends the connection, so what has been added since the first version is sent
+    only to those who name it among their ``features``; features that nobody knows are passed over.
+    """
 
     version: int
     software: Label = ""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
 
 
 class SignIn(Message, frozen=True, tag=2):
@@ -271,12 +282,29 @@ class SignedOut(Message, frozen=True, tag=38):
     message: str
 
 
+class P2pServerChanged(Message, frozen=True, tag=40):
+    """From now on the P2P server to use is this one, as in `Welcome`; for clients with `P2P_SERVER_CHANGES`."""
+
+    p2p_server: P2pAddress | None
+
+
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong
 )  # fmt: skip
 FromServer = (
-    Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
+    Welcome
+    | Refused
+    | Done
+    | Failed
+    | Found
+    | SpliceTickets
+    | Incoming
+    | PresenceChanged
+    | SignedOut
+    | P2pServerChanged
+    | Ping
+    | Pong
 )
 
 _encoder = msgspec.msgpack.Encoder()

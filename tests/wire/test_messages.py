@@ -15,7 +15,7 @@ DEVICE = b"0123456789abcdef"
 PERSON = m.Person("bob", "online", [m.Device(DEVICE, "desk", "192.168.1.7:50122", 1.5)], "contact")
 
 FROM_CLIENT: list[m.FromClient] = [
-    m.Hello(1, "p2pim/0.1.0"),
+    m.Hello(1, "p2pim/0.1.0", m.FEATURES),
     m.SignIn("bob", DEVICE, "desk", "secret", None),
     m.SignIn("bob", DEVICE, "desk", None, b"t" * 32, "away"),
     m.Register("bob", "secret", DEVICE, "desk"),
@@ -41,6 +41,7 @@ FROM_SERVER: list[m.FromServer] = [
     m.Incoming("bob", DEVICE, m.SIGNAL, b"sealed"),
     m.PresenceChanged(PERSON),
     m.SignedOut("replaced", "Signed in elsewhere."),
+    m.P2pServerChanged("p2p.example.org:9901"),
     m.Ping(1),
     m.Pong(1),
 ]
