@@ -144,9 +144,18 @@ class OneMachineTests(Pair):
     def run_of(self, sockets: Any, controlling: bool, confined: bool) -> CheckRun:
         """The checks of one side of a negotiation."""
         return CheckRun(
-            sockets, Clock(), user="alice", username="ab" * 16, key=b"k" * 32, controlling=controlling,
-            tie_breaker=1 + controlling, rng=Random(1), found=lambda candidate, rtt: None, failed=lambda reason: None, confined=confined,
-        )  # fmt: skip
+            sockets,
+            Clock(),
+            user="alice",
+            username="ab" * 16,
+            key=b"k" * 32,
+            controlling=controlling,
+            tie_breaker=1 + controlling,
+            rng=Random(1),
+            found=lambda candidate, rtt: None,
+            failed=lambda reason: None,
+            confined=confined,
+        )
 
     def test_whoever_becomes_a_contact_while_a_conversation_goes_on_gets_a_channel_at_once(self) -> None:
         """Nobody waits for the next round of attempts."""
