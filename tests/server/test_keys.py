@@ -61,6 +61,13 @@ class KeysCase(SynchronousTestCase):
         self.alice = self.world.user("alice")
         self.bob = self.world.user("bob")
 
+    def befriend(self) -> None:
+        """Alice and Bob become contacts."""
+        self.alice.send(AddContact(1, "bob"))
+        self.bob.send(AddContact(1, "alice"))
+        for client in (self.alice, self.bob):
+            client.all(Found)
+
     def publish(self, client: Client, name: str, count: int = 0, first: int = 0, fallback: bool = True) -> int:
         """Publish so many one-time keys; how many there are then."""
         numbers = range(first, first + count)
@@ -252,7 +259,7 @@ class DevicesTests(KeysCase):
         """Further keys are not; strangers hear nothing."""
         laptop = self.world.client().sign_in("bob", password=PASSWORD)
         carol = self.world.user("carol")
-        self.alice.send(AddContact(1, "bob"))
+        self.befriend()
         for client in (self.alice, laptop):
             client.received()
         self.publish(self.bob, "bob", 3)
@@ -266,8 +273,7 @@ class DevicesTests(KeysCase):
 
     def test_a_device_is_called_what_its_owner_calls_it(self) -> None:
         """In lists, in presence, and after the next sign-in."""
-        self.alice.send(AddContact(1, "bob"))
-        self.alice.all(Found)
+        self.befriend()
         self.bob.send(RenameDevice(1, self.bob.device, "desk"))
         self.assertIn(Done(1), self.bob.received())
         (news,) = self.alice.all(DevicesChanged)
