@@ -408,3 +408,13 @@ UDP_DEAD: Final = 15.0
 """Silence after which a path is dead."""
 UDP_PROBE_AGAIN: Final = 1.5
 """Between heartbeats while one is unanswered."""
+
+# --- copies, mailboxes and their order
+
+OVERTAKE: Final = 32
+"""Copies on a slower way, or in the mailbox, that a later one may overtake: an Olm session keeps 40 message keys that
+were skipped, and what needs an older one must be asked for again."""
+MAIL_PAGE: Final = 256
+"""Envelopes in one page of the mailbox; the next is asked for when these are on disk."""
+MAIL_RETRY: Final = 2.0
+"""After this a page that could not be had, or not be stored, is asked for again."""
