@@ -45,6 +45,10 @@ class Arrivals(Generic[T]):
             ready += self._release(max(self._held) + 1)
         return ready
 
+    def until(self, seq: int) -> float:
+        """Until when this one is held."""
+        return self._held[seq][0]
+
     def due(self) -> float | None:
         """When `expire` has something to let through, or None."""
         return min((until for until, _ in self._held.values()), default=None)

@@ -148,6 +148,7 @@ class Sending:
         self._messages: OrderedDict[int, _Progress] = OrderedDict()
         self._by_id: dict[bytes, int] = {}
         self._lanes: dict[Target, _Lane] = {}
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -157,6 +158,11 @@ class Sending:
 
     def __iter__(self) -> Iterator[Outgoing]:
         return iter([progress.message for progress in self._messages.values()])
+
+    @property
+    def waiting(self) -> int:
+        """How many are neither delivered nor stored."""
+        return self._waiting
 
     # --- messages and their copies
 
@@ -172,6 +178,7 @@ class Sending:
         progress = _Progress(message, set(theirs), set(mine), state)
         self._messages[message.seq] = progress
         self._by_id[message.id] = message.seq
+        self._waiting += state == SENT
         for target in progress.theirs | progress.mine:
             self._lane(target).want(message.seq)
         self._tidy(message.seq)
@@ -219,6 +226,7 @@ class Sending:
                 progress.state = DELIVERED
         elif counts and before == SENT and all(seq in self._lanes[each].stored for each in progress.theirs):
             progress.state = STORED
+        self._waiting -= before == SENT != progress.state
         self._tidy(seq)
         return progress.state if progress.state != before else None
 
@@ -373,6 +381,7 @@ class Sending:
 
     def _forget(self, seq: int) -> None:
         progress = self._messages.pop(seq)
+        self._waiting -= progress.state == SENT
         del self._by_id[progress.message.id]
         for target in progress.theirs | progress.mine:
             self._lanes[target].forget(seq)
