@@ -88,6 +88,21 @@ class MessageReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageSent(Event):
+    """A message that I sent from another ``device`` of mine to ``user``, stored here too."""
+
+    event: ClassVar[str] = "sent"
+    id: str
+    user: str
+    device: str
+    text: str
+    route: str
+    address: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReceiptReceived(Event):
     """A message of mine reached ``state``: "stored", "delivered" or "read"."""
 
