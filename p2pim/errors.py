@@ -552,7 +552,7 @@ class NoKeys(P2pimError):
 
 
 class BadKeys(P2pimError):
-    """Keys that the server handed out are not signed by the device they are said to be of, or not those it had before."""
+    """Keys that the server handed out are not signed by the device they are said to be of, or not its former ones."""
 
     code = "bad-keys"
     exit_status = 4
@@ -564,7 +564,7 @@ class IdentityChanged(P2pimError):
 
     code = "identity-changed"
     exit_status = 4
-    default = "The keys of this user changed since you verified them; compare again with `p2pim verify`, or accept them."
+    default = "The keys of this user changed since you verified them; compare again or accept: `p2pim verify`."
 
 
 class VerificationFailed(P2pimError):
