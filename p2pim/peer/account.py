@@ -27,6 +27,7 @@ from p2pim.peer.outbox import Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
+from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
@@ -34,6 +35,7 @@ from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
+from p2pim.wire.keys import DeviceList
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -74,6 +76,7 @@ class Account:
         self.people = People(self.device)
         self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
+        self.seals = self._make_seals()
         self.channels = self._make_channels()
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
@@ -82,17 +85,36 @@ class Account:
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
         self._search = RecipientSearch(context, self.look_ups, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
-            context, self.people, self.look_ups,
+            context, self.people, self.look_ups, self.seals,
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
         )  # fmt: skip
         self._lives.add(stop=self.p2p_server.stop)
         self._lives.add(stop=self._search.stop)
+
+    def _make_seals(self) -> Seals:
+        context = self._context
+        seals = Seals(
+            context.reactor,
+            self._wall,
+            database=self.database,
+            session=self.session,
+            user=context.user,
+            device=self.device,
+            key=context.home.pickle_key(),
+            emit=self._emit,
+            journal=self.journal.write,
+            random_bytes=context.random_bytes,
+            from_thread=context.reactor.callFromThread,
+        )
+        self._lives.add(load=seals.load, stop=seals.stop)
+        return seals
 
     def _make_channels(self) -> ChannelTable:
         channels = ChannelTable(
             self._context.reactor,
             user=self,
             session=self.session,
+            send=self.seals.send,
             my_device=self.device,
             devices_of=self.look_ups.devices_of,
             journal=self.journal.write,
@@ -107,7 +129,7 @@ class Account:
 
     def _make_routes(self) -> Routes:
         return Routes(
-            self.people, self.session, self.channels, self.look_ups.look_up, str(self.server), self._context.reactor,
+            self.people, self.seals, self.channels, self.look_ups.look_up, str(self.server), self._context.reactor,
             connects=self.settings.connect != "never",
         )  # fmt: skip
 
@@ -158,6 +180,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
@@ -197,6 +220,7 @@ class Account:
 
     def _without_server(self) -> None:
         self._search.stop()
+        self.seals.interrupted()
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
@@ -205,6 +229,14 @@ class Account:
     def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
         """An envelope came through the server."""
         self._dispatcher.envelope(sender, device, kind, payload)
+
+    def keys_left(self, left: int) -> None:
+        """One-time keys run low."""
+        self.seals.keys_left(left)
+
+    def devices_changed(self, devices: DeviceList) -> None:
+        """Somebody has another set of devices."""
+        self.seals.devices_changed(devices)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""

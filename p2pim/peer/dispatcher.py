@@ -11,6 +11,7 @@ from p2pim.peer.interfaces import IChannel
 from p2pim.peer.look_ups import LookUps
 from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
+from p2pim.peer.seals import Seals
 from p2pim.peer.transfers import Transfers
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
@@ -24,6 +25,7 @@ class Dispatcher:
         context: AccountContext,
         people: People,
         look_ups: LookUps,
+        seals: Seals,
         *,
         channels: ChannelTable,
         inbox: Inbox,
@@ -34,6 +36,7 @@ class Dispatcher:
         self._journal = context.journal
         self._people = people
         self._look_ups = look_ups
+        self._seals = seals
         self._channels = channels
         self._inbox = inbox
         self._outbox = outbox
@@ -46,6 +49,13 @@ class Dispatcher:
         except BadMessage as error:
             self._journal.write("error", sender, f"an envelope could not be read: {error.message}")
             return
+        if not isinstance(signal, s.Sealed):
+            self._journal.write("error", sender, "an envelope was not sealed")
+        elif not self._people.is_blocked(sender):
+            self._seals.received(sender, device, signal, lambda opened: self._opened(sender, device, kind, opened))
+
+    def _opened(self, sender: str, device: bytes, kind: int, signal: s.AnySignal) -> None:
+        """What was in an envelope."""
         if isinstance(signal, s.CHANNEL_ONLY) or isinstance(signal, s.ChatMessage) != (kind == m.MESSAGE):
             self._journal.write("error", sender, "an envelope carried what may not come that way")
             return

@@ -217,6 +217,7 @@ class HomeAccount:
             journal=self.journal,
             home=self.home,
             settings=self.settings,
+            user=user,
             device=bytes.fromhex(self._credentials.device),
             server=server,
         )

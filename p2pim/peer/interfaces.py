@@ -7,6 +7,7 @@ from __future__ import annotations
 from zope.interface import Interface
 
 from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import Person, Welcome
 
 __all__ = ["IChannel", "IChannelUser", "ISessionUser"]
@@ -29,6 +30,12 @@ class ISessionUser(Interface):
 
     def envelope_received(sender: str, device: bytes, kind: int, payload: bytes) -> None:
         """An envelope from ``device`` of ``sender``; the payload is a signal, not yet decoded."""
+
+    def keys_left(left: int) -> None:
+        """The server has but so many one-time keys of this device."""
+
+    def devices_changed(devices: DeviceList) -> None:
+        """The devices of a contact, or mine, changed."""
 
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""

@@ -15,16 +15,22 @@ from p2pim.errors import NoDirectPath, NoRoute, Offline, P2pimError
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.people import People
 from p2pim.wire.messages import MESSAGE, SIGNAL
-from p2pim.wire.signals import ChatMessage, Signal, encode_signal
+from p2pim.wire.signals import ChatMessage, Signal
 
 DIRECT_KINDS = ("tcp", "udp")
 
 
-class EnvelopeSender(Protocol):
-    """The part of a session that carries envelopes."""
+class SignalSender(Protocol):
+    """The part of `p2pim.peer.seals.Seals` that sends through the server."""
 
-    def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
+    def send(
+        self,
+        user: str,
+        device: bytes,
+        signal: Signal,
+        failed: Callable[[P2pimError], None] | None = None,
+        message: bytes = b"",
+        kind: int = SIGNAL,
     ) -> None: ...
 
 
@@ -51,7 +57,7 @@ class Routes:
     def __init__(
         self,
         people: People,
-        session: EnvelopeSender,
+        seals: SignalSender,
         channels: Channels,
         look_up: Callable[[str], Awaitable[object]],
         server: str,
@@ -60,7 +66,7 @@ class Routes:
         connects: bool = True,
     ) -> None:
         self._people = people
-        self._session = session
+        self._seals = seals
         self._channels = channels
         self._look_up = look_up
         self._server = server
@@ -88,7 +94,7 @@ class Routes:
         if channel is not None:
             channel.send(message)
             return channel.kind, channel.address
-        self._session.send_envelope(user, device, MESSAGE, encode_signal(message), on_failed)
+        self._seals.send(user, device, message, on_failed, kind=MESSAGE)
         return RELAY, self._server
 
     def send(self, user: str, device: bytes, signal: Signal) -> None:
@@ -100,8 +106,8 @@ class Routes:
             self.send_through_server(user, device, signal)
 
     def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
-        """Send a signal through the server, uncounted."""
-        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal))
+        """Send a signal through the server, sealed and uncounted."""
+        self._seals.send(user, device, signal)
 
     # --- bulk
 

@@ -45,12 +45,16 @@ from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.requests import OnFailed, Requests
 from p2pim.wire.messages import (
     PROTOCOL_VERSION,
+    ClaimedKeys,
+    DeviceLists,
+    DevicesChanged,
     Done,
     Failed,
     Found,
     FromServer,
     Hello,
     Incoming,
+    KeysLeft,
     Message,
     Ping,
     Pong,
@@ -206,10 +210,16 @@ class Session:
         return await answer
 
     def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: OnFailed | None = None
+        self,
+        user: str,
+        device: bytes,
+        kind: int,
+        payload: bytes,
+        on_failed: OnFailed | None = None,
+        message: bytes = b"",
     ) -> None:
-        """Hand an envelope to the server. ``on_failed`` hears (later, never from within) when it could not forward it;
-        it says nothing when it could."""
+        """Hand an envelope to the server; with the id of a ``message`` it is mail. ``on_failed`` hears (later, never
+        from within) when it could not forward it; it says nothing when it could."""
         if self._state is not _State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
@@ -217,7 +227,7 @@ class Session:
         number = self._requests.next_id()
         if on_failed is not None:
             self._requests.remember(number, on_failed)
-        self._connection.send(Send(number, user, device, kind, payload))
+        self._connection.send(Send(number, user, device, kind, payload, message))
 
     def send(self, message: Message) -> None:
         """Send a message that has no answer, such as `SetStatus`.
@@ -366,18 +376,28 @@ class Session:
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
         if isinstance(message, Incoming):
             self._user.envelope_received(message.sender, message.device, message.kind, message.payload)
-        elif isinstance(message, Done | Found | SpliceTickets):
+        elif isinstance(message, Done | Found | SpliceTickets | ClaimedKeys | DeviceLists):
             self._requests.answered(message.id, message)
         elif isinstance(message, Pong):
             self._requests.answered(message.nonce, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
+        elif isinstance(message, KeysLeft):
+            self._keys_left(message)
+        elif isinstance(message, DevicesChanged):
+            self._user.devices_changed(message.list)
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
+
+    def _keys_left(self, message: KeysLeft) -> None:
+        if message.id:
+            self._requests.answered(message.id, message)
+        else:
+            self._user.keys_left(message.left)
 
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = _FAREWELLS.get(message.reason)
