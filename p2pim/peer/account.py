@@ -40,6 +40,7 @@ from p2pim.storage.outbox import Confirmed, OutboxStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.mail import MailId
+from p2pim.wire.keys import DeviceList
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -80,16 +81,16 @@ class Account:
         self.people = People(self.device)
         self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
+        self.seals = self._make_seals()
         self.channels = self._make_channels()
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
-        self.seals = self._make_seals()
         self.routes = self._make_routes()
         self._make_delivery()
         self.transfers = self._make_transfers()
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
         self._search = RecipientSearch(context, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
-            context, self.people, self.look_ups, seals=self.seals,
+            context, self.people, self.look_ups, self.seals,
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
         )  # fmt: skip
         self._lives.add(stop=self.p2p_server.stop)
@@ -100,6 +101,7 @@ class Account:
             self._context.reactor,
             user=self,
             session=self.session,
+            send=self.seals.send,
             my_device=self.device,
             devices_of=self.look_ups.devices_of,
             journal=self.journal.write,
@@ -228,6 +230,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
@@ -240,7 +243,6 @@ class Account:
                 p2p_server=self.p2p_server.name,
             )
         )
-        self.seals.signed_in(welcome)
         self.outbox.refresh_all()
         self.mailbox.signed_in(welcome.mail)
         for person in welcome.contacts:
@@ -270,8 +272,8 @@ class Account:
     def _without_server(self) -> None:
         self._search.stop()
         self.mailbox.interrupted()
-        self.people.interrupted()
         self.seals.interrupted()
+        self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
         self.transfers.session_lost()
@@ -284,7 +286,7 @@ class Account:
         """There is mail in this device's mailbox."""
         self.mailbox.waiting()
 
-    def devices_changed(self, devices: m.DeviceList) -> None:
+    def devices_changed(self, devices: DeviceList) -> None:
         """Somebody's devices are others than before."""
         self.seals.devices_changed(devices)
         self._background.run(self.outbox.complete(devices.user), "sealing for a new device")

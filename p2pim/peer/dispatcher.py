@@ -25,9 +25,9 @@ class Dispatcher:
         context: AccountContext,
         people: People,
         look_ups: LookUps,
+        seals: Seals,
         *,
         channels: ChannelTable,
-        seals: Seals,
         inbox: Inbox,
         outbox: Outbox,
         transfers: Transfers,
@@ -36,8 +36,8 @@ class Dispatcher:
         self._journal = context.journal
         self._people = people
         self._look_ups = look_ups
-        self._channels = channels
         self._seals = seals
+        self._channels = channels
         self._inbox = inbox
         self._outbox = outbox
         self._transfers = transfers

@@ -204,6 +204,27 @@ class TransferDisrupted(Event):
     waits: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceAdded(Event):
+    """A further device of a user (or of mine) showed its keys."""
+
+    event: ClassVar[str] = "device-added"
+    user: str
+    device: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityChanged(Event):
+    """A verified user has a device that was not there when they were verified, or a device shows other keys than it
+    had (those are never used). Messages to them wait until it is ``accepted``."""
+
+    event: ClassVar[str] = "identity-changed"
+    user: str
+    device: str
+    accepted: bool
+
+
 def rfc3339(seconds: float) -> str:
     """A time in seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
     moment = datetime.fromtimestamp(seconds, UTC)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from zope.interface import Interface
 
 from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import Incoming, Person, Welcome
 
 __all__ = ["IChannel", "IChannelUser", "ISessionUser"]
@@ -32,6 +33,12 @@ class ISessionUser(Interface):
 
     def mail_waiting(count: int) -> None:
         """So much mail at least is in this device's mailbox."""
+
+    def keys_left(left: int) -> None:
+        """The server has but so many one-time keys of this device."""
+
+    def devices_changed(devices: DeviceList) -> None:
+        """The devices of a contact, or mine, changed."""
 
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""

@@ -22,8 +22,8 @@ Answered = Callable[[P2pimError | None], None]
 """Told that the server has stored an envelope (None), or why it could not take it."""
 
 
-class EnvelopeSender(Protocol):
-    """The part of a session that carries envelopes."""
+class SignalSender(Protocol):
+    """The part of `p2pim.peer.seals.Seals` that sends through the server."""
 
     def send_envelope(
         self,

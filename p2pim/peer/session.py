@@ -45,6 +45,9 @@ from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.requests import OnFailed, OnStored, Requests
 from p2pim.wire.messages import (
     PROTOCOL_VERSION,
+    ClaimedKeys,
+    DeviceLists,
+    DevicesChanged,
     Done,
     Failed,
     Found,
@@ -53,6 +56,7 @@ from p2pim.wire.messages import (
     Incoming,
     Mail,
     MailWaiting,
+    KeysLeft,
     Message,
     Ping,
     Pong,
@@ -382,12 +386,16 @@ class Session:
         elif isinstance(message, Stored):
             for number in message.ids:
                 self._requests.stored(number)
-        elif isinstance(message, Done | Found | SpliceTickets | Mail):
+        elif isinstance(message, Done | Found | SpliceTickets | Mail | ClaimedKeys | DeviceLists):
             self._requests.answered(message.id, message)
         elif isinstance(message, Pong):
             self._requests.answered(message.nonce, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
+        elif isinstance(message, KeysLeft):
+            self._keys_left(message)
+        elif isinstance(message, DevicesChanged):
+            self._user.devices_changed(message.list)
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
         elif isinstance(message, MailWaiting):
@@ -396,6 +404,12 @@ class Session:
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
+
+    def _keys_left(self, message: KeysLeft) -> None:
+        if message.id:
+            self._requests.answered(message.id, message)
+        else:
+            self._user.keys_left(message.left)
 
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = _FAREWELLS.get(message.reason)

@@ -8,20 +8,20 @@ ONE_TIME_KEYS: Final = 50
 """One-time keys of a device that the server should have; vodozemac's own bound on unpublished ones."""
 FALLBACK_AGE: Final = 7 * 86_400.0
 """Seconds after which the fallback key is replaced, so that what it began does not stay openable for ever."""
-SESSIONS_PER_DEVICE: Final = 8
-"""Olm sessions kept with one device: two kinds of mail, begun by both sides at once, and one heal each."""
+SESSIONS_PER_LANE: Final = 4
+"""Olm sessions kept with one device, of each of the two kinds: begun by both sides at once, and a few heals."""
 ENDED_SESSIONS: Final = 64
 """Ids of dropped sessions kept per device, so that their first messages cannot begin them again."""
-SESSION_BRANCHES: Final = 4
-"""Earlier states kept of a session whose messages overtook others."""
 MESSAGE_KEYS_KEPT: Final = 40
-"""Keys of skipped messages that vodozemac keeps in a session (its MAX_MESSAGE_KEYS)."""
-UNANSWERED_SEALS: Final = 1000
-"""Messages in a session without an answer, after which a new one is begun: vodozemac skips 2,000 keys at most."""
-HEALS: Final = 3
-"""Sessions begun anew with one device at once because something could not be opened, and then one per `HEAL_EVERY`."""
+"""Keys of skipped messages that vodozemac keeps in a session (its MAX_MESSAGE_KEYS). Mail that overtakes more than that
+is asked for again instead of being opened, since opening it would make the mail before it unreadable."""
+CHAINS_KEPT: Final = 5
+"""Ratchet turns of the other side that vodozemac keeps in a session."""
 HEAL_EVERY: Final = 60.0
-"""Seconds. Whoever sends garbage costs this device a key and an envelope a minute."""
+"""Seconds between two sessions begun anew with one device because something could not be opened: whoever sends garbage
+costs this device one key and one envelope a minute."""
+HEALED_KEPT: Final = 4_096
+"""Devices of which it is remembered when that was."""
 ASKED_AGAIN: Final = 3
 """Times one message is asked for again, and sealed again for one device."""
 ASKS_KEPT: Final = 4_096
