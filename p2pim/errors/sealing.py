@@ -63,11 +63,3 @@ class VerificationFailed(P2pimError):
     code = "verification-failed"
     exit_status = 4
     default = "The comparison was not finished."
-
-
-class NoSuchDevice(P2pimError):
-    """No device of this account has that id (or more than one begins with it)."""
-
-    code = "no-such-device"
-    exit_status = 2
-    default = "There is no such device; `p2pim devices` lists them."

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from zope.interface import implementer
 
 from p2pim.core.message_ids import make_message_id
+from p2pim.errors import P2pimError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
@@ -69,6 +70,7 @@ class Account:
         self._background = Background()
         self._lives = Lives()
         self._stopped = False
+        self._doubted: set[str] = set()
         self.database = Database(context.reactor, context.home.database, "peer")
         self.store = HomeStore(self.database)
         self.session = session(self)
@@ -150,7 +152,7 @@ class Account:
         outgoing = OutboxStore(self.database, self.seals.seal_in, context.user)
         self.outbox = Outbox(
             clock, wall, outgoing, self.routes, self.seals, self._emit, journal, context.random_bytes, self._gone,
-            (context.user, self.device),
+            self._doubt, (context.user, self.device),
         )  # fmt: skip
         self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
         self.arrived = InboxStore(self.database, self.seals.open_in, context.user)
@@ -367,6 +369,22 @@ class Account:
         self.people.gone(user, device)
         self.outbox.refresh(user)
         if not self.people.devices(user):
+            self._away(user)
+
+    def _doubt(self, user: str) -> None:
+        """The server stored something for ``user``, who seemed to be there: find out whether they are."""
+        if user not in self._doubted:
+            self._doubted.add(user)
+            self._background.run(self._look_again(user), "asking whether somebody is there")
+
+    async def _look_again(self, user: str) -> None:
+        try:
+            await self.look_ups.look_up(user)
+        except P2pimError as error:
+            self.journal.write("error", user, f"presence is unknown: {error.message}")
+        finally:
+            self._doubted.discard(user)
+        if not self.routes.is_there(user):
             self._away(user)
 
     def _away(self, user: str) -> None:

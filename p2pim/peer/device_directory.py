@@ -163,6 +163,7 @@ class Directory:
         begun = await self.begin(learned.missing)
         ready = [device for device in learned.usable if begun.get(device, True)]
         if not ready and user != self._sealer.me.user:
+            self._lists.pop(user, None)
             raise self._nobody(user, devices, learned)
         if self._lists.get(user, (0.0, []))[1] is devices:
             self._ready[user] = ready

@@ -8,9 +8,9 @@ the envelope.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,6 +26,8 @@ from p2pim.storage.inbox import Arrived, Envelope, InboxStore, Taken
 from p2pim.storage.outbox import Confirmed
 from p2pim.wire.mail import MailId
 from p2pim.wire.signals import AnySignal, Receipt, Sealed
+
+T = TypeVar("T")
 
 RECEIPTS_AT_ONCE = 256
 """As many ids as a `Receipt` holds, and a `Got`."""
@@ -50,7 +52,7 @@ class InboxWays:
 
     receipt: Callable[[str, bytes, Receipt, bool], None]
     got: Callable[[list[MailId]], None]
-    cannot_open: Callable[[str, bytes, Sealed, CannotOpen], Awaitable[None]]
+    cannot_open: Callable[[str, bytes, Sealed, CannotOpen], Coroutine[Deferred[Any], Any, None]]
 
 
 class Inbox:
@@ -171,11 +173,9 @@ class Inbox:
             self._expire_at(min(early))
 
     def _not_opened(self, envelope: Envelope, error: CannotOpen, done: Deferred[bool]) -> None:
-        asked: Deferred[None] = Deferred.fromCoroutine(
-            self._ways.cannot_open(envelope.sender, envelope.device, envelope.sealed, error)  # type: ignore[arg-type]
-        )
-        asked.addCallbacks(lambda _: True, self._not_asked, errbackArgs=(envelope,))
-        asked.chainDeferred(done)
+        asked = Deferred.fromCoroutine(self._ways.cannot_open(envelope.sender, envelope.device, envelope.sealed, error))
+        told = asked.addCallbacks(lambda _: True, self._not_asked, errbackArgs=(envelope,))
+        told.addCallback(done.callback)
 
     def _not_asked(self, failure: Failure, envelope: Envelope) -> bool:
         self._journal("error", envelope.sender, f"cannot be asked for again: {failure.getErrorMessage()}")
@@ -198,7 +198,7 @@ class Inbox:
     def _show(self, messages: Sequence[Arrived]) -> None:
         for message in messages:
             origin = f" from {message.address}" if message.address else ""
-            about = dict(
+            about: dict[str, Any] = dict(
                 at=self._wall(), id=show_message_id(message.id), text=message.text, route=message.route,
                 address=message.address, sent_at=rfc3339(message.sent_at / 1000),
             )  # fmt: skip
@@ -265,5 +265,5 @@ class Inbox:
             self._expire_at(until)
 
 
-def _portions[T](items: list[T]) -> list[list[T]]:
+def _portions(items: list[T]) -> list[list[T]]:
     return [items[start : start + RECEIPTS_AT_ONCE] for start in range(0, len(items), RECEIPTS_AT_ONCE)]

@@ -46,6 +46,7 @@ class KeyStock:
         self._journal = journal
         self._busy = False
         self._left: int | None = None
+        self._waiting: list[Deferred[None]] = []
         self.published = False
         """Whether the server has this device's identity."""
 
@@ -58,8 +59,20 @@ class KeyStock:
             done = Deferred.fromCoroutine(self._top_up())
             done.addBoth(self._topped_up)
 
+    def settled(self) -> Deferred[None]:
+        """Fires when nothing is being published (any more), however that went."""
+        waiting: Deferred[None] = Deferred()
+        if self._busy:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
     def _topped_up(self, result: Failure | None) -> None:
         self._busy = False
+        settled, self._waiting = self._waiting, []
+        for waiting in settled:
+            waiting.callback(None)
         if not isinstance(result, Failure):
             return
         if result.check(P2pimError) is None:

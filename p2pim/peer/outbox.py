@@ -89,6 +89,7 @@ class Outbox:
     :param wall: the time in seconds since 1970.
     :param random_bytes: for message ids.
     :param gone: told when the server says that a device of a user is not there.
+    :param doubted: told when the server stores for a user who seemed to be there; to call `nobody_there` if they are not.
     :param me: my user name, and this device.
     """
 
@@ -105,6 +106,7 @@ class Outbox:
         journal: Callable[[str, str, str], None],
         random_bytes: Callable[[int], bytes],
         gone: Callable[[str, bytes], None],
+        doubted: Callable[[str], None],
         me: Target,
     ) -> None:
         self._clock = clock
@@ -116,6 +118,7 @@ class Outbox:
         self._journal = journal
         self._random_bytes = random_bytes
         self._gone = gone
+        self._doubted = doubted
         self._me = me
         self._conversations: dict[str, _Conversation] = {}
         self._where: dict[bytes, _Conversation] = {}
@@ -238,12 +241,10 @@ class Outbox:
         """The ways to ``user`` may have changed: send what must go (again)."""
         if self._stopped:
             return
-        own = list(self._conversations.values()) if user == self._me[0] else []
-        for conversation in own or [self._conversations.get(user)]:
-            if conversation is not None:
-                for target in conversation.sending.targets():
-                    conversation.sending.set_ways(target, self._routes.copy_ways(*target))
-                self._pump(conversation)
+        for conversation in list(self._conversations.values()) if user == self._me[0] else self._to(user):
+            for target in conversation.sending.targets():
+                conversation.sending.set_ways(target, self._routes.copy_ways(*target))
+            self._pump(conversation)
 
     def refresh_all(self) -> None:
         """The same for everyone for whom something waits."""
@@ -445,7 +446,9 @@ class Outbox:
             if self._state(id) == STORED:
                 self._journal("message", conversation.user, "in their mailbox")
                 self._say(conversation.user, id, STORED, "mailbox")
-                if not self._routes.is_there(conversation.user):
+                if self._routes.is_there(conversation.user):
+                    self._doubted(conversation.user)
+                else:
                     self._waiters.resolve(id, self._stored_by(conversation.user, id))
 
     def _say(self, user: str, id: bytes, state: str, route: str) -> None:
@@ -509,6 +512,9 @@ class Outbox:
         if user not in self._conversations:
             self._conversations[user] = _Conversation(user)
         return self._conversations[user]
+
+    def _to(self, user: str) -> list[_Conversation]:
+        return [self._conversations[user]] if user in self._conversations else []
 
     def _state(self, message: bytes) -> str | None:
         conversation = self._where.get(message)

@@ -22,8 +22,8 @@ Answered = Callable[[P2pimError | None], None]
 """Told that the server has stored an envelope (None), or why it could not take it."""
 
 
-class SignalSender(Protocol):
-    """The part of `p2pim.peer.seals.Seals` that sends through the server."""
+class EnvelopeSender(Protocol):
+    """The part of a session that carries envelopes."""
 
     def send_envelope(
         self,
@@ -37,7 +37,7 @@ class SignalSender(Protocol):
     ) -> None: ...
 
 
-class SignalSealer(Protocol):
+class SignalSender(Protocol):
     """The part of `p2pim.peer.seals.Seals` that sends signals through the server."""
 
     def send(
@@ -75,7 +75,7 @@ class Routes:
         self,
         people: People,
         session: EnvelopeSender,
-        seals: SignalSealer,
+        seals: SignalSender,
         channels: Channels,
         look_up: Callable[[str], Awaitable[object]],
         server: str,

@@ -190,7 +190,8 @@ class _Order:
         row = db.execute(
             "SELECT expected, early FROM arrivals WHERE user = ? AND device = ? AND conversation = ?", self._key
         ).fetchone()
-        expected, self._early = (1, 0) if row is None else row
+        expected: int = 1 if row is None else row[0]
+        self._early: int = 0 if row is None else row[1]
         held = self._read() if self._early else {}
         self.arrivals: Arrivals[Arrived] = Arrivals(expected, held)
 
@@ -220,7 +221,19 @@ class _Order:
         until = self.arrivals.until(n.seq)
         self._db.execute(
             "INSERT INTO early VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (n.sender, n.device, n.conversation, n.seq, n.id, n.text, n.sent_at, n.received_at, n.route, n.address, until),
+            (
+                n.sender,
+                n.device,
+                n.conversation,
+                n.seq,
+                n.id,
+                n.text,
+                n.sent_at,
+                n.received_at,
+                n.route,
+                n.address,
+                until,
+            ),
         )
 
     def _show(self, message: Arrived, me: str) -> bool:

@@ -147,7 +147,9 @@ class OutboxStore:
 
         return self._database.read(work)
 
-    def sealed(self, conversation: str, wanted: Sequence[tuple[Target, int]]) -> Deferred[dict[tuple[Target, int], bytes]]:
+    def sealed(
+        self, conversation: str, wanted: Sequence[tuple[Target, int]]
+    ) -> Deferred[dict[tuple[Target, int], bytes]]:
         """The envelopes of copies that were sealed before, by device and number."""
 
         def work(db: sqlite3.Connection) -> dict[tuple[Target, int], bytes]:
@@ -215,9 +217,7 @@ class OutboxStore:
         """That device is no more: it gets nothing, and nobody waits for it."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "DELETE FROM copies WHERE conversation = ? AND user = ? AND device = ?", (conversation, *target)
-            )
+            db.execute("DELETE FROM copies WHERE conversation = ? AND user = ? AND device = ?", (conversation, *target))
 
         return self._database.write(work)
 
@@ -238,7 +238,8 @@ def confirm_in(
         query, values = "SELECT user FROM messages WHERE user = ? AND device = x'' AND id = ?", [target[0], id]
         if target[0] == me:
             query, values = (
-                "SELECT conversation FROM copies WHERE user = ? AND device = ? AND message = ?", [*target, id]
+                "SELECT conversation FROM copies WHERE user = ? AND device = ? AND message = ?",
+                [*target, id],
             )
         row = db.execute(query, values).fetchone()
         if row is not None:

@@ -25,7 +25,9 @@ class SendingCase(SynchronousTestCase):
     def ways(self, target: Target, **ways: Hashable) -> None:
         self.sending.set_ways(target, dict(ways))
 
-    def add(self, seq: int, route: str = "auto", theirs: tuple[Target, ...] = (A,), mine: tuple[Target, ...] = ()) -> None:
+    def add(
+        self, seq: int, route: str = "auto", theirs: tuple[Target, ...] = (A,), mine: tuple[Target, ...] = ()
+    ) -> None:
         self.sending.add(message(seq, route), theirs, mine)
 
     def settle(self, seq: int, state: str, target: Target = A, now: float = 0.0) -> str | None:
