@@ -52,6 +52,7 @@ class MessageRoutes(Protocol):
 
     def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]: ...
     def is_there(self, user: str) -> bool: ...
+    def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]: ...
     def send_copy(
         self, user: str, device: bytes, sealed: bytes, message: bytes, way: str, answered: Answered
     ) -> tuple[str, str]: ...
@@ -122,6 +123,8 @@ class Outbox:
         self._me = me
         self._conversations: dict[str, _Conversation] = {}
         self._where: dict[bytes, _Conversation] = {}
+        self._known: dict[str, list[bytes]] = {}
+        """Whose devices could be sealed for when that was asked last."""
         self._waiters = Waiters()
         self._stopped = False
 
@@ -198,13 +201,14 @@ class Outbox:
     async def _devices(self, user: str) -> list[bytes]:
         """The devices that can be sealed for; without the server, those that are known."""
         try:
-            return await self._recipients.ready(user)
+            self._known[user] = await self._recipients.ready(user)
+            return self._known[user]
         except REFUSALS:
             if user != self._me[0]:
                 raise
         except P2pimError as error:
             self._journal("message", user, f"devices are not known for certain: {error.message}")
-        return [device.id for device in self._recipients.devices(user)]
+        return list({*self._known.get(user, ()), *self._routes.ways(user)})
 
     def wait(self, user: str, message: bytes) -> Deferred[Settled]:
         """Fires when a device of ``user`` has the message, or when they are away and it is in their mailbox.
