@@ -162,29 +162,32 @@ class Outbox:
             raise TooMany(f"{waiting} messages wait for {user} already; more are taken when some have gone.")
         conversation.coming += 1
         try:
-            message, copies = await self._write(conversation, text, route)
+            return await self._write(conversation, text, route)
         finally:
             conversation.coming -= 1
-        targets = [copy.target for copy in copies]
-        theirs = [target for target in targets if target[0] == user]
-        conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
-        self._where[message.id] = conversation
-        self._keep_fresh(conversation, copies)
-        self.refresh(user)
-        return message.id
 
-    async def _write(self, conversation: _Conversation, text: str, route: str) -> tuple[Outgoing, list[Copy]]:
-        """On disk, in the order in which it was asked for, whatever the keys of the recipient take."""
+    async def _write(self, conversation: _Conversation, text: str, route: str) -> bytes:
+        """On disk and out, in the order in which it was asked for, whatever the keys of the recipient take."""
         await conversation.order.acquire()
         try:
             targets = await self._targets(conversation.user, route)
             now = round(self._wall() * 1000)
             message = Outgoing(make_message_id(now, self._random_bytes(10)), 0, text, now, route)
             written = self._store.enqueue(message, conversation.user, targets)
+            out = written.addCallback(lambda copies: self._written(conversation, copies))
         finally:
             conversation.order.release()
-        copies = await written
-        return copies[0].message, [copy for copy in copies if copy.sealed]
+        return await out
+
+    def _written(self, conversation: _Conversation, copies: list[Copy]) -> bytes:
+        message, copies = copies[0].message, [copy for copy in copies if copy.sealed]
+        user, targets = conversation.user, [copy.target for copy in copies]
+        theirs = [target for target in targets if target[0] == user]
+        conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
+        self._where[message.id] = conversation
+        self._keep_fresh(conversation, copies)
+        self.refresh(user)
+        return message.id
 
     async def _targets(self, user: str, route: str) -> list[Target]:
         """Who gets a copy: with "direct" those alone to whom there is a channel."""
