@@ -41,14 +41,6 @@ class NoKeys(P2pimError):
     default = "No device of this user has published keys yet; they must sign in once with a current p2pim."
 
 
-class BadKeys(P2pimError):
-    """Keys that the server handed out are not signed by the device they are said to be of, or not its former ones."""
-
-    code = "bad-keys"
-    exit_status = 4
-    default = "The keys that the server showed for this device are not its own; nothing was sent."
-
-
 class IdentityChanged(P2pimError):
     """A verified user's keys changed; nothing is sent until somebody has looked at it."""
 
@@ -63,11 +55,3 @@ class VerificationFailed(P2pimError):
     code = "verification-failed"
     exit_status = 4
     default = "The comparison was not finished."
-
-
-class NoSuchDevice(P2pimError):
-    """No device of this account has that id (or more than one begins with it)."""
-
-    code = "no-such-device"
-    exit_status = 2
-    default = "There is no such device; `p2pim devices` lists them."

@@ -31,6 +31,7 @@ from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
+from p2pim.peer.verification import Verification
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
 from p2pim.wire import messages as m
@@ -107,6 +108,7 @@ class Account:
             from_thread=context.reactor.callFromThread,
         )
         self._lives.add(load=seals.load, stop=seals.stop)
+        self.verification = Verification(context.reactor, self._wall, seals, self._emit, context.random_bytes)
         return seals
 
     def _make_channels(self) -> ChannelTable:
