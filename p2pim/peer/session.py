@@ -73,7 +73,7 @@ __all__ = ["ISessionUser", "ServerAddress", "Session", "Trust"]
 
 SOFTWARE: Final = f"p2pim {__version__}"
 NO_CONNECTION: Final = "There is no connection to the server now."
-_FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked"}
+_FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked", "removed": "kicked"}
 """Reasons of the server's `SignedOut` after which a client stays away, and what the events call them."""
 _TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
 """Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""
