@@ -251,6 +251,10 @@ class Account:
         if before and not self.people.devices(person.user):
             self._away(person.user)
 
+    def p2p_server_changed(self, told: str | None) -> None:
+        """The server names another P2P server, or none any more."""
+        self.p2p_server.welcomed(told, self.session.server_address[0])
+
     # --- IChannelUser
 
     def channel_opened(self, channel: IChannel) -> None:

@@ -42,23 +42,22 @@ from p2pim.errors import (
 from p2pim.net.server_connection import ServerConnection, call_server, server_endpoint
 from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
+from p2pim.peer.pushes import push
 from p2pim.peer.requests import OnFailed, Requests
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
     ClaimedKeys,
     DeviceLists,
-    DevicesChanged,
     Done,
     Failed,
     Found,
     FromServer,
     Hello,
-    Incoming,
     KeysLeft,
     Message,
     Ping,
     Pong,
-    PresenceChanged,
     Refused,
     Register,
     Send,
@@ -70,7 +69,6 @@ from p2pim.wire.messages import (
 )
 
 __all__ = ["ISessionUser", "ServerAddress", "Session", "Trust"]
-
 SOFTWARE: Final = f"p2pim {__version__}"
 NO_CONNECTION: Final = "There is no connection to the server now."
 _FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked", "removed": "kicked"}
@@ -218,8 +216,7 @@ class Session:
         on_failed: OnFailed | None = None,
         message: bytes = b"",
     ) -> None:
-        """Hand an envelope to the server; with the id of a ``message`` it is mail. ``on_failed`` hears (later, never
-        from within) when it could not forward it; it says nothing when it could."""
+        """Hand an envelope to the server, as mail when ``message`` is an id. ``on_failed`` hears (later) that it failed."""
         if self._state is not _State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
@@ -321,7 +318,7 @@ class Session:
         self._connection = connection
         self.fingerprint = connection.fingerprint
         self.trust = self.trust.pinned(connection.fingerprint)
-        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE))
+        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE, FEATURES))
         connection.send(self._greeting)
 
     def message_received(self, connection: ServerConnection, message: FromServer) -> None:
@@ -374,30 +371,16 @@ class Session:
         self._user.signed_in(welcome)
 
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
-        if isinstance(message, Incoming):
-            self._user.envelope_received(message.sender, message.device, message.kind, message.payload)
-        elif isinstance(message, Done | Found | SpliceTickets | ClaimedKeys | DeviceLists):
-            self._requests.answered(message.id, message)
-        elif isinstance(message, Pong):
-            self._requests.answered(message.nonce, message)
+        if push(self._user, message):
+            return
+        if isinstance(message, Done | Found | SpliceTickets | ClaimedKeys | DeviceLists | KeysLeft | Pong):
+            self._requests.answered(message.nonce if isinstance(message, Pong) else message.id, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
-        elif isinstance(message, KeysLeft):
-            self._keys_left(message)
-        elif isinstance(message, DevicesChanged):
-            self._user.devices_changed(message.list)
-        elif isinstance(message, PresenceChanged):
-            self._user.presence_changed(message.person)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
-
-    def _keys_left(self, message: KeysLeft) -> None:
-        if message.id:
-            self._requests.answered(message.id, message)
-        else:
-            self._user.keys_left(message.left)
 
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = _FAREWELLS.get(message.reason)

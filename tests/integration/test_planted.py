@@ -6,6 +6,7 @@ from pathlib import Path
 
 from p2pim.peer import MessageReceived, TransferCompleted
 from p2pim.server import connection as server_connection
+from p2pim.wire.messages import decode_from_client
 from p2pim.wire.signals import Sealed, decode_signal
 from tests.integration.neighbours import NeighboursCase
 
@@ -18,11 +19,10 @@ class PlantedTests(NeighboursCase):
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
         self.seen: list[bytes] = []
-        original = server_connection.decode_from_client
 
         def decode(body: bytes) -> object:
             self.seen.append(bytes(body))
-            return original(body)
+            return decode_from_client(body)
 
         self.patch(server_connection, "decode_from_client", decode)
 

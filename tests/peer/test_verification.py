@@ -28,7 +28,7 @@ class VerificationTests(SealsCase):
 
     def verification(self, peer: SealingPeer) -> Verification:
         return Verification(
-            reactor,  # type: ignore[arg-type]
+            reactor,
             lambda: peer.now, peer.seals, peer.events.append, lambda n: bytes([peer.device[0]]) * n,
         )  # fmt: skip
 
@@ -102,7 +102,7 @@ class ComparisonTests(SealsCase):
     async def asyncSetUp(self) -> None:
         alice, bob = SealingDevice("alice", 1), SealingDevice("bob", 2)
         self.one, self.two = Party(alice.ref, alice.identity), Party(bob.ref, bob.identity)
-        self.peers: list[SealingPeer] = []  # type: ignore[misc]
+        self.peers: list[SealingPeer] = []
 
     def test_a_key_changed_after_the_commitment_is_noticed(self) -> None:
         """Whoever was asked cannot choose a key to get the pictures they want."""
