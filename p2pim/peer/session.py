@@ -216,7 +216,7 @@ class Session:
         on_failed: OnFailed | None = None,
         message: bytes = b"",
     ) -> None:
-        """Hand an envelope to the server, as mail when ``message`` is an id. ``on_failed`` hears (later) that it failed."""
+        """Hand an envelope to the server, as mail with a ``message`` id. ``on_failed`` hears (later) that it failed."""
         if self._state is not _State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
