@@ -20,6 +20,9 @@ from p2pim.storage.sealing import PinnedDevice
 from p2pim.wire.signals import Sas as Step
 from p2pim.wire.signals import Signal
 
+_Answer = tuple[DeviceRef, bytes, bytes | None]
+"""Who answers, in which run, with what commitment; None: they asked at the same time, and theirs stands."""
+
 
 @dataclass
 class _Run:
@@ -53,7 +56,7 @@ class Verification:
         self._random_bytes = random_bytes
         self._asked: dict[bytes, DeviceRef] = {}
         self._runs: dict[bytes, _Run] = {}
-        self._waiting: dict[str, Deferred[tuple[DeviceRef, bytes, bool]]] = {}
+        self._waiting: dict[str, tuple[bytes, Deferred[_Answer]]] = {}
         seals.hear_sas = self.heard
 
     # --- the safety number
@@ -104,8 +107,7 @@ class Verification:
         """
         asked = next((run for run, ref in self._asked.items() if ref.user == user), None)
         if asked is not None:
-            run = await self._make(self._asked.pop(asked), asked, asker=False)
-            self._send(run, [run.comparison.accept()])
+            run = await self._take_up(self._asked.pop(asked), asked)
         else:
             run = await self._ask(user)
         try:
@@ -124,20 +126,30 @@ class Verification:
     async def _ask(self, user: str) -> _Run:
         devices = await self._seals.ready(user)
         id = self._random_bytes(16)
-        answer: Deferred[tuple[DeviceRef, bytes, bool]] = Deferred()
-        self._waiting[id.hex()] = answer
+        answer: Deferred[_Answer] = Deferred()
+        if user in self._waiting:
+            raise VerificationFailed(f"A comparison with {user} is waited for already.")
+        self._waiting[user] = id, answer
         for device in devices:
             self._seals.send(user, device, Step(id, "start"))
         try:
             answer.addTimeout(SAS_TIME, self._clock, onTimeoutCancel=lambda value, _: _nobody(user))
-            ref, commitment, _ = await answer
+            ref, run_id, commitment = await answer
         finally:
-            self._waiting.pop(id.hex(), None)
+            self._waiting.pop(user, None)
+        if commitment is None:
+            return await self._take_up(ref, run_id)
         for device in devices:
             if device != ref.device:
                 self._seals.send(user, device, Step(id, "cancel", reason="taken up on another device"))
         run = await self._make(ref, id, asker=True)
         self._send(run, run.comparison.take(Step(id, "accept", commitment)))
+        return run
+
+    async def _take_up(self, ref: DeviceRef, id: bytes) -> _Run:
+        """Answer a comparison that ``ref`` began."""
+        run = await self._make(ref, id, asker=False)
+        self._send(run, [run.comparison.accept()])
         return run
 
     async def _make(self, ref: DeviceRef, id: bytes, *, asker: bool) -> _Run:
@@ -173,11 +185,21 @@ class Verification:
             if run.comparison.other.ref == ref:
                 self._step(run, lambda: run.comparison.take(signal))
         elif signal.step == "start":
-            self._note_asked(ref, signal.run)
+            self._asked_by(ref, signal.run)
         elif signal.step == "cancel":
             self._asked.pop(signal.run, None)
-        elif signal.step == "accept" and (waiting := self._waiting.pop(signal.run.hex(), None)) is not None:
-            waiting.callback((ref, signal.value, True))
+        elif signal.step == "accept" and self._waiting.get(user, (b"",))[0] == signal.run:
+            self._waiting.pop(user)[1].callback((ref, signal.run, signal.value))
+
+    def _asked_by(self, ref: DeviceRef, run: bytes) -> None:
+        """``ref`` begins a comparison. If I have asked them, too, the lesser id stands, and they must know of it."""
+        mine = self._waiting.get(ref.user)
+        if mine is None:
+            self._note_asked(ref, run)
+        elif run < mine[0]:
+            self._waiting.pop(ref.user)[1].callback((ref, run, None))
+        else:
+            self._seals.send(ref.user, ref.device, Step(mine[0], "start"))
 
     def _note_asked(self, ref: DeviceRef, run: bytes) -> None:
         for old in [each for each, of in self._asked.items() if of.user == ref.user]:

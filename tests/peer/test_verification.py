@@ -87,6 +87,19 @@ class VerificationTests(SealsCase):
         for mine, other in (("alice", "bob"), ("bob", "alice")):
             self.assertTrue((await self.of[mine].report(other))["verified"])
 
+    async def test_both_may_ask_at_once(self) -> None:
+        """Also when the first question was lost, since the other side was not there yet."""
+        self.bob.sign_out()
+        one = self.compare(self.alice, self.bob)
+        await self.until(lambda: any(to == self.bob.device for _, to, _ in self.server.forwarded))
+        self.bob.sign_in()
+        two = self.compare(self.bob, self.alice)
+        await self.until(lambda: len(self.shown) == 2)
+        self.assertEqual(self.shown["alice"]["emoji"], self.shown["bob"]["emoji"])
+        for user in ("alice", "bob"):
+            self.answer(user, same=True)
+        self.assertEqual((await one, await two), (self.bob.device, self.alice.device))
+
     async def test_a_difference_ends_it_on_both_sides(self) -> None:
         """And verifies nobody."""
         one, two = await self.shown_on_both()
