@@ -11,7 +11,7 @@ from p2pim.errors import AlreadySignedIn, ServerFull, TooManyTries
 
 SOFTWARE: Final = f"p2pim {__version__}"
 NO_CONNECTION: Final = "There is no connection to the server now."
-FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked"}
+FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked", "removed": "kicked"}
 """Reasons of the server's `SignedOut` after which a client stays away, and what the events call them."""
 TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
 """Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""

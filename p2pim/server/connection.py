@@ -4,7 +4,7 @@ What a frame may be depends on where the connection stands: ``hello`` → ``intr
 ``signed in`` → ``closing``. Each stand is a method that takes the next message, and the current one is `_stand`.
 Whatever has no place there ends the connection with its reason.
 
-Output: frames are collected and written when the turn ends (`p2pim.net.stream`). While the transport says that the
+Output: frames are collected and written when the turn ends (`p2pim.net.poll`). While the transport says that the
 client does not read, they stay here, where `output_bytes` tells others how much waits; when that is too much nothing is
 read from this client either, and when it lasts too long the connection is cut.
 """
@@ -48,10 +48,12 @@ from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin
 from p2pim.wire.messages import (
     OLDEST_VERSION,
+    P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
     Hello,
     Limits,
     Message,
+    P2pServerChanged,
     Ping,
     Pong,
     Refused,
@@ -127,9 +129,9 @@ class ServerConnection(FramedProtocol):
         self._stand: Callable[[Any], None] = self._hello
         self._tls: Any = None
         self._entering: Deferred[None] | None = None
-        self._backlog_since: float | None = None
         self._reading_paused = False
         self._cut_at: float | None = None
+        self._features: frozenset[str] = frozenset()
         self.session: Session | None = None
         self.last_heard = admission.began
 
@@ -145,8 +147,8 @@ class ServerConnection(FramedProtocol):
         self.last_heard = self._seconds()
         if self._cut_at is not None:
             return
-        super().dataReceived(data)
-        if self._backlog_since is not None and self.output_bytes > READ_PAUSE and self._cut_at is None:
+        self.take(data)
+        if self.backlog_since is not None and self.output_bytes > READ_PAUSE and self._cut_at is None:
             self._reading_paused = True
             self._tls.pauseProducing()
 
@@ -169,26 +171,22 @@ class ServerConnection(FramedProtocol):
 
     def pauseProducing(self) -> None:
         """The client does not read: keep what comes."""
-        if self._backlog_since is None:
-            self._backlog_since = self._seconds()
+        if self.backlog_since is None:
+            self.backlog_since = self._seconds()
 
     def resumeProducing(self) -> None:
         """The client reads again."""
-        self._backlog_since = None
+        self.backlog_since = None
         if self._cut_at is not None:
             return
         self.write_out()
-        if self._reading_paused and self._backlog_since is None:
+        if self._reading_paused and self.backlog_since is None:
             self._reading_paused = False
             self.last_heard = self._seconds()
             self._tls.resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is going; `connectionLost` follows."""
-
-    def write_out(self) -> None:
-        if self._backlog_since is None:
-            super().write_out()
 
     # --- frames
 
@@ -203,6 +201,7 @@ class ServerConnection(FramedProtocol):
         elif message.version > PROTOCOL_VERSION:
             self._refuse(VersionTooNew())
         else:
+            self._features = frozenset(message.features)
             self._stand = self._introduction
 
     def _introduction(self, message: Message) -> None:
@@ -231,6 +230,11 @@ class ServerConnection(FramedProtocol):
 
     def _send(self, message: Message) -> None:
         self.send_frame(encode(message))
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """Tell a client that is signed in, and understands it, of the P2P server that it is to use from now on."""
+        if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
+            self._send(P2pServerChanged(told))
 
     # --- sign-in
 
@@ -298,7 +302,7 @@ class ServerConnection(FramedProtocol):
         self._send(last)
         self._stand = self._closing
         self._end_session()
-        self._backlog_since = None
+        self.backlog_since = None
         self.write_out()
         self._cut_at = self._seconds() + CLOSE_WAIT
         self._tls.unregisterProducer()
@@ -321,8 +325,8 @@ class ServerConnection(FramedProtocol):
         elif self.session is None:
             if now - self._admission.began > self._house.settings.limits.handshake and self._entering is None:
                 self._refuse(HandshakeTimeout())
-        elif self._backlog_since is not None and (
-            now - self._backlog_since > SEND_BACKLOG_SECONDS or self.output_bytes > 2 * SEND_BACKLOG
+        elif self.backlog_since is not None and (
+            now - self.backlog_since > SEND_BACKLOG_SECONDS or self.output_bytes > 2 * SEND_BACKLOG
         ):
             self.abort("too-slow: it does not read what is sent to it")
         elif not self._reading_paused and now - self.last_heard > self._house.settings.limits.patience:

@@ -12,6 +12,7 @@ from p2pim.core.counters import CounterTable
 from p2pim.core.limits import EVERYONE_ROSTER
 from p2pim.core.presence import PresenceGraph
 from p2pim.net.server_tls import ServerTls
+from p2pim.net.stream import Flusher
 from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
 from p2pim.server.devices import Devices
@@ -21,7 +22,7 @@ from p2pim.server.mail import Mail
 from p2pim.server.mailboxes import Mailboxes
 from p2pim.server.names import KnownNames
 from p2pim.server.passwords import Passwords
-from p2pim.server.port import PortFactory, TurnFlusher
+from p2pim.server.port import PortFactory
 from p2pim.server.presence import Announcer
 from p2pim.server.relay import Relay
 from p2pim.server.requests import Answer, Requests
@@ -74,7 +75,7 @@ class House:
         self.passwords = passwords
         self.wall = wall
         self.store = Store(database)
-        self.flusher = TurnFlusher(clock)
+        self.flusher = Flusher(clock)
         self.counters = CounterTable()
         self.directory = Directory()
         self.announcer = Announcer(clock, self.directory, PresenceGraph())
@@ -138,6 +139,12 @@ class House:
         """The device has been told how it stands."""
         self.mail.arrived(admitted.session, admitted.standing.mail)
 
+    def tell_p2p_server(self) -> None:
+        """Tell those who are signed in of what newcomers are told of a P2P server."""
+        told = self.p2p_server()
+        for connection in list(self.connections):
+            connection.p2p_server_changed(told)
+
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)
@@ -183,4 +190,4 @@ class House:
             connection.sign_out(reason, message)
         self.splices.stop()
         self.mail.flush()
-        self.flusher.flush_now()
+        self.flusher.flush()

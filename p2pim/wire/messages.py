@@ -51,8 +51,10 @@ from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailWaiting, Stored
 
 __all__ = [
     "ALPN",
+    "FEATURES",
     "MESSAGE",
     "OLDEST_VERSION",
+    "P2P_SERVER_CHANGES",
     "PROTOCOL_VERSION",
     "SIGNAL",
     "AckMail",
@@ -91,6 +93,7 @@ __all__ = [
     "NoMessageId",
     "OpenSplice",
     "P2pAddress",
+    "P2pServerChanged",
     "Password",
     "Payload",
     "Person",
@@ -129,14 +132,26 @@ ALPN: Final = b"p2pim/1"
 MESSAGE: Final = 0
 SIGNAL: Final = 1
 
+# What a client may say in `Hello` that it understands, beyond what every client of this version does.
+P2P_SERVER_CHANGES: Final = "p2p-server-changes"
+"""`P2pServerChanged`."""
+FEATURES: Final = (P2P_SERVER_CHANGES,)
+"""All that the clients of this software understand."""
+
+
 # --- client to server
 
 
 class Hello(Message, frozen=True, tag=1):
-    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
+    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes.
+
+    A message that its reader does not know ends the connection, so what has been added since the first version is sent
+    only to those who name it among their ``features``; features that nobody knows are passed over.
+    """
 
     version: int
     software: Label = ""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
 
 
 class SignIn(Message, frozen=True, tag=2):
@@ -360,6 +375,12 @@ class SignedOut(Message, frozen=True, tag=38):
     message: str
 
 
+class P2pServerChanged(Message, frozen=True, tag=40):
+    """From now on the P2P server to use is this one, as in `Welcome`; for clients with `P2P_SERVER_CHANGES`."""
+
+    p2p_server: P2pAddress | None
+
+
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
@@ -368,7 +389,7 @@ FromClient = (
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
     | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
-    | GroupChanged
+    | GroupChanged | P2pServerChanged
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()
