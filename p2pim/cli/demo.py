@@ -197,6 +197,7 @@ class Demo:
         self._bob.agent = None
         self._bob.program.send_signal(signal.SIGTERM)
         await self._bob.program.ended()
+        self._bob.events.clear()
         self._tell("bob is away.", user="bob")
         before = await self._counts()
         sent = await self._alice.ask("msg", user="bob", text="You find this when you are back.")

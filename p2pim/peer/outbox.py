@@ -25,7 +25,6 @@ from p2pim.peer.waiters import Settled, Waiters
 from p2pim.storage.outbox import Confirmed, Copy, OutboxStore
 
 __all__ = ["FINAL_FAILURES", "Outbox", "Settled"]
-
 FINAL_FAILURES = (NoSuchUser, Blocked)
 """What the server may answer to an envelope that no later try would change."""
 
@@ -57,8 +56,7 @@ class Outbox:
         me: Target,
     ) -> None:
         self._clock = clock
-        self._wall = wall
-        self._store = store
+        self._wall, self._store = wall, store
         self._routes = routes
         self._recipients = recipients
         self._targets = Targets(recipients, routes, journal, me)
@@ -155,8 +153,8 @@ class Outbox:
 
     def went_by(self, user: str, message: bytes) -> tuple[str, str] | None:
         """The route and address by which a message went last to a device of ``user``."""
-        went = self._conversation(user).went.get(message, {})
-        return next((way for target, way in went.items() if target[0] == user), None)
+        ways = self._conversation(user).went.get(message, {}).items()
+        return next((way for target, way in ways if target[0] == user), None)
 
     def reachable(self, user: str) -> bool:
         """Whether there is a way to some device of ``user`` or to its mailbox now."""
@@ -164,7 +162,7 @@ class Outbox:
 
     def homeless(self) -> list[str]:
         """For whom something waits for which there is no copy yet."""
-        return [user for user, conversation in self._conversations.items() if conversation.sending.homeless()]
+        return [user for user, each in self._conversations.items() if each.sending.homeless()]
 
     def refresh(self, user: str) -> None:
         """The ways to ``user`` may have changed: send what must go (again)."""
@@ -378,9 +376,7 @@ class Outbox:
     # --- keeping house
 
     def _conversation(self, user: str) -> Conversation:
-        if user not in self._conversations:
-            self._conversations[user] = Conversation(user)
-        return self._conversations[user]
+        return self._conversations.setdefault(user, Conversation(user))
 
     def _to(self, user: str) -> list[Conversation]:
         return [self._conversations[user]] if user in self._conversations else []
@@ -395,8 +391,7 @@ class Outbox:
 
     @staticmethod
     def _keep_fresh(conversation: Conversation, copies: Sequence[Copy]) -> None:
-        for copy in copies:
-            conversation.fresh[copy.target, copy.message.seq] = copy.sealed
+        conversation.fresh.update({(copy.target, copy.message.seq): copy.sealed for copy in copies})
 
     def _forget(self, conversation: Conversation, message: bytes) -> None:
         conversation.went.pop(message, None)
