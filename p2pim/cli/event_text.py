@@ -54,6 +54,10 @@ def _message(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
 
 
+def _sent(event: Event, prefix: str | None) -> str:
+    return f"me, from another device, to {event['user']}: {event['text']}"
+
+
 def _receipt(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: message {event['state']} ({route_text(event['route'])})"
 
@@ -113,6 +117,20 @@ def waiting_text(event: Event) -> str:
     return str(event.get("message") or event["reason"])
 
 
+def _device_added(event: Event, prefix: str | None) -> str:
+    return f"{event['user']} has a new device: {event.get('name') or str(event['device'])[:8]}."
+
+
+def _identity_changed(event: Event, prefix: str | None) -> str:
+    what = f"The keys of {event['user']} CHANGED (device {str(event['device'])[:8]})."
+    return what if prefix is None else f"{what} Messages wait: {prefix} verify {event['user']}"
+
+
+def _verify(event: Event, prefix: str | None) -> str:
+    how = f" Take it up: {prefix} verify {event['user']} --sas" if prefix is not None else ""
+    return f"{event['user']} wants to compare keys with you.{how}"
+
+
 _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "signed-in": _signed_in,
     "interrupted": _interrupted,
@@ -122,6 +140,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "contact-request": _contact_request,
     "contact-accepted": _contact_accepted,
     "message": _message,
+    "sent": _sent,
     "receipt": _receipt,
     "channel-opened": _channel_opened,
     "channel-closed": _channel_closed,
@@ -129,4 +148,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "offer": _offer,
     "completed": _completed,
     "disrupted": _disrupted,
+    "device-added": _device_added,
+    "identity-changed": _identity_changed,
+    "verify": _verify,
 }

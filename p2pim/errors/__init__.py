@@ -17,5 +17,6 @@ from p2pim.errors.local import *
 from p2pim.errors.mail import *
 from p2pim.errors.requests import *
 from p2pim.errors.routes import *
+from p2pim.errors.sealing import *
 from p2pim.errors.signin import *
 from p2pim.errors.transfers import *

@@ -45,4 +45,5 @@ class BadKeys(P2pimError):
     """Keys whose signature does not hold for this user and device."""
 
     code = "bad-keys"
+    exit_status = 4
     default = "The signature of these keys is not that of this device."

@@ -104,6 +104,21 @@ class MessageReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageSent(Event):
+    """A message that I sent from another ``device`` of mine to ``user``, stored here too."""
+
+    event: ClassVar[str] = "sent"
+    id: str
+    user: str
+    device: str
+    text: str
+    route: str
+    address: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReceiptReceived(Event):
     """A message of mine reached ``state``: "stored", "delivered" or "read"."""
 
@@ -203,6 +218,36 @@ class TransferDisrupted(Event):
     user: str = ""
     name: str = ""
     waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceAdded(Event):
+    """A further device of a user (or of mine) showed its keys."""
+
+    event: ClassVar[str] = "device-added"
+    user: str
+    device: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityChanged(Event):
+    """A verified user has a device that was not there when they were verified, or a device shows other keys than it
+    had (those are never used). Messages to them wait until it is ``accepted``."""
+
+    event: ClassVar[str] = "identity-changed"
+    user: str
+    device: str
+    accepted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonAsked(Event):
+    """A user wants to compare keys: ``p2pim verify USER --sas`` on this side takes it up."""
+
+    event: ClassVar[str] = "verify"
+    user: str
+    device: str
 
 
 def rfc3339(seconds: float) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from p2pim.core.limits import LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
 from p2pim.errors import NoSuchUser, P2pimError
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.background import Background
-from p2pim.peer.outbox import FINAL_FAILURES, Outbox
+from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
 from p2pim.peer.session import Session
 from p2pim.wire import messages as m
@@ -27,6 +29,7 @@ class LookUps:
         self._people = people
         self._device = device
         self._appeared = appeared
+        self._asking: dict[str, list[Deferred[None]]] = {}
 
     async def look_up(self, user: str) -> m.Person:
         """The presence of ``user`` now.
@@ -39,6 +42,27 @@ class LookUps:
             if person.user == user:
                 return person
         raise NoSuchUser(f"There is no user {user} on this server.")
+
+    async def ask_once(self, user: str) -> None:
+        """Find out about somebody of whom nothing is known, by one question however many want to know.
+
+        :raises NoSuchUser: (or `Blocked`) as `look_up` does.
+        """
+        if self._people.get(user) is not None:
+            return
+        mine: Deferred[None] = Deferred()
+        waiting = self._asking.setdefault(user, [])
+        waiting.append(mine)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self.look_up(user)).addBoth(self._told, user)
+        await mine
+
+    def _told(self, result: object, user: str) -> None:
+        for waiting in self._asking.pop(user):
+            if isinstance(result, Failure):
+                waiting.errback(result)
+            else:
+                waiting.callback(None)
 
     async def devices_of(self, user: str) -> list[m.Device]:
         """The devices of ``user`` that are online, for the channel table."""
@@ -61,14 +85,11 @@ class LookUps:
 
 
 class RecipientSearch:
-    """Asks, less and less often, for those for whom something waits, and whose coming the server does not announce."""
+    """Asks, less and less often, for the devices of those for whom something waits that could not be sealed yet."""
 
-    def __init__(
-        self, context: AccountContext, look_ups: LookUps, people: People, outbox: Outbox, background: Background
-    ) -> None:
+    def __init__(self, context: AccountContext, people: People, outbox: Outbox, background: Background) -> None:
         self._clock = context.reactor
         self._journal = context.journal
-        self._look_ups = look_ups
         self._people = people
         self._outbox = outbox
         self._background = background
@@ -98,17 +119,10 @@ class RecipientSearch:
         self._background.run(self._look_for_recipients(), "asking for recipients")
 
     async def _look_for_recipients(self) -> None:
-        waiting = [user for user in self._outbox.users() if not self._people.devices(user)]
-        for user in waiting[:LOOK_UPS_AT_ONCE]:
+        for user in self._outbox.homeless()[:LOOK_UPS_AT_ONCE]:
             if not self._people.connected:
                 return
             try:
-                await self._look_ups.look_up(user)
-            except FINAL_FAILURES as error:
-                self._give_up(user, error)
+                await self._outbox.complete(user)
             except P2pimError as error:
-                self._journal.write("error", user, f"presence is unknown: {error.message}")
-
-    def _give_up(self, user: str, error: P2pimError) -> None:
-        for message in self._outbox.all_to(user):
-            self._outbox.withdraw(user, message, error)
+                self._journal.write("message", user, f"still waits: {error.message}")

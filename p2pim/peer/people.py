@@ -25,14 +25,15 @@ class People:
     def __init__(self, my_device: bytes) -> None:
         self._my_device = my_device
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._session = 0
+        self.session = 0
+        """Counts the sessions: what the server had of an earlier one may be lost."""
         self.connected = False
 
     def signed_in(self, contacts: Iterable[Person]) -> dict[str, str]:
         """A session begins: only what it says holds now. Gives how I stood before to those to whom I stand otherwise
         now, or who are told of for the first time."""
         before, self._people = self._people, OrderedDict((person.user, person) for person in contacts)
-        self._session += 1
+        self.session += 1
         self.connected = True
         was = {user: before[user].relation if user in before else "" for user in [*self._people, *before]}
         return {user: relation for user, relation in was.items() if relation != self.relation(user)}
@@ -122,7 +123,7 @@ class People:
         person = self._people.get(user)
         if person is None or not self.connected:
             return {}
-        return {d.id: (self._session, d.since) for d in person.devices if d.id != self._my_device}
+        return {d.id: (self.session, d.since) for d in person.devices if d.id != self._my_device}
 
     def _forget_one(self) -> None:
         stranger = next((user for user, person in self._people.items() if not person.relation), None)

@@ -10,7 +10,9 @@ from zope.interface import implementer
 
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
+from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
+    Incoming,
     Message,
     Person,
     Welcome,
@@ -39,8 +41,17 @@ class Hearer:
     def signed_out(self, reason: str, message: str) -> None:
         self.heard.append(("signed-out", reason, message))
 
-    def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        self.heard.append(("envelope", sender, device, kind, payload))
+    def envelope_received(self, envelope: Incoming) -> None:
+        self.heard.append(("envelope", envelope.sender, envelope.device, envelope.kind, envelope.payload))
+
+    def mail_waiting(self, count: int) -> None:
+        self.heard.append(("mail", count))
+
+    def keys_left(self, left: int) -> None:
+        self.heard.append(("keys-left", left))
+
+    def devices_changed(self, devices: DeviceList) -> None:
+        self.heard.append(("devices", devices))
 
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))
