@@ -92,7 +92,7 @@ class Peer(PeopleApi, KeyCalls):
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
-        check_not_changed(account, user)
+        await check_not_changed(account, user)
         await account.contacts.acquaint(user)
         if route == DIRECT:
             await account.conversations.connect(user)

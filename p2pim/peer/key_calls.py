@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from p2pim.core.names import canonical_name
-from p2pim.errors import IdentityChanged, NoSuchDevice, NotSignedIn, ServerUnreachable, Usage
+from p2pim.errors import IdentityChanged, NoSuchDevice, NotSignedIn, P2pimError, ServerUnreachable, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.events import rfc3339
 from p2pim.peer.home_account import HomeAccount
@@ -106,8 +107,14 @@ class KeyCalls(HomeAccount):
         self._online().verification.match(bytes.fromhex(run), same)
 
 
-def check_not_changed(account: Account, user: str) -> None:
-    """:raises IdentityChanged: ``user`` was verified, and has keys now that nobody has looked at."""
+async def check_not_changed(account: Account, user: str) -> None:
+    """Look once more at the devices of a user who was verified.
+
+    :raises IdentityChanged: there are keys among them that nobody has looked at.
+    """
+    if account.people.connected and any(each.verified for each in await account.seals.directory.pinned(user)):
+        with contextlib.suppress(P2pimError):  # whoever cannot be written to now is told so by what follows
+            await account.seals.ready(user)
     if account.seals.blocked_by_change(user):
         raise IdentityChanged(
             f"{user} has a device that was not there when you verified them, so nothing was sent: compare again with"

@@ -23,7 +23,7 @@ from p2pim.peer.session import ServerAddress, Session, Trust
 from p2pim.server.service import ServerService
 from p2pim.server.settings import ServerSection, ServerSettings
 from p2pim.wire.keys import DeviceList
-from p2pim.wire.messages import SIGNAL, Device, Found, LookUp, Person, Welcome
+from p2pim.wire.messages import SIGNAL, Device, Found, Incoming, LookUp, Person, Welcome
 from p2pim.wire.signals import AnySignal, Receipt, Signal, Typing, decode_signal, encode_signal
 
 LONG = 20.0
@@ -99,7 +99,7 @@ class Peer:
         self.signals.append((signal, None))
         self.table.envelope(envelope.sender, envelope.device, signal)
 
-    def mail_waiting(self) -> None: ...
+    def mail_waiting(self, count: int) -> None: ...
 
     def keys_left(self, left: int) -> None: ...
 
