@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.limits import FALLBACK_AGE, ONE_TIME_KEYS
+from p2pim.core.limits import FALLBACK_AGE, ONE_TIME_KEYS_PUBLISHED
 from p2pim.core.sealing import Sealer
 from p2pim.errors import BadMessage, P2pimError
 from p2pim.peer.device_directory import AskingSession
@@ -17,7 +17,7 @@ from p2pim.storage.database import Database
 from p2pim.storage.sealing import SealingRows
 from p2pim.wire.keys import Identity, KeysLeft, OneTimeKey, PublishKeys
 
-ENOUGH = ONE_TIME_KEYS * 3 // 5
+ENOUGH = ONE_TIME_KEYS_PUBLISHED * 3 // 5
 """While so many are left none are made."""
 
 
@@ -100,7 +100,9 @@ class KeyStock:
         self, db: sqlite3.Connection, left: int, fallback: bool
     ) -> tuple[Identity, list[OneTimeKey], OneTimeKey | None]:
         rows = SealingRows(db)
-        one_time, further = self._sealer.keys_to_publish(rows, ONE_TIME_KEYS - max(left, 0), fallback=fallback)
+        one_time, further = self._sealer.keys_to_publish(
+            rows, ONE_TIME_KEYS_PUBLISHED - max(left, 0), fallback=fallback
+        )
         return self._sealer.identity(rows), one_time, further
 
     def _done(self, db: sqlite3.Connection, fallback: bool) -> None:
