@@ -23,7 +23,6 @@ when to call `Negotiation.time_passed`. Following RFC 8445 in its terms, though 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -40,11 +39,9 @@ from p2pim.core.candidates import (
     rung_of,
 )
 from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME, UDP_REMOTES
-from p2pim.core.reasons import nothing_to_try, why_no_path
+from p2pim.core.negotiation_effects import Adopt, Check, Dial, Effect, Exhausted, Failed, Nominate
+from p2pim.core.rungs import INCOMING_RUNG, Reasons, Rungs
 from p2pim.wire.signals import Candidate, Offer
-
-INCOMING_RUNG: Final = "tcp-incoming"
-"""Not climbed but waited on: the other side's dials."""
 
 TCP_LADDER: Final = (LAN_RUNG, DIRECT_RUNG)
 UDP_LADDER: Final = (UDP_RUNG,)
@@ -72,8 +69,6 @@ GRACE_ROUND_TRIPS: Final = 0.5
 REASON: Final = 300
 """Characters of a reason that goes to the other side (the bound of `p2pim.wire.signals.Reason`)."""
 
-Reasons = tuple[tuple[str, str], ...]
-
 
 class State(Enum):
     """Where a negotiation is."""
@@ -84,70 +79,9 @@ class State(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Dial:
-    """Call ``candidate`` (None on the relay's rung: the splice); what becomes of it is reported under ``number``."""
-
-    number: int
-    rung: str
-    candidate: Candidate | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """Send connectivity checks to ``candidates``; a path, or that there is none, is reported under ``number``."""
-
-    number: int
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True)
-class Nominate:
-    """Tell the other side that ``link`` is the one."""
-
-    link: int
-
-
-@dataclass(frozen=True)
-class Adopt:
-    """``link`` is the channel; every other one of this negotiation is closed."""
-
-    link: int
-    rung: str
-
-
-@dataclass(frozen=True)
-class Exhausted:
-    """Tell the offerer that nothing can be reached from here."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """There will be no channel."""
-
-    reasons: Reasons
-
-
-Effect = Dial | Check | Nominate | Adopt | Exhausted | Failed
-
-
 def stands(mine: Offer, theirs: Offer) -> bool:
     """Whether my offer is the one that counts when both sides offered at once; the other side finds the opposite."""
     return (mine.tie_breaker, mine.negotiation) > (theirs.tie_breaker, theirs.negotiation)
-
-
-@dataclass
-class _Rung:
-    """What happened on one rung."""
-
-    waiting: dict[int, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-
-    def summary(self, nothing: str) -> str:
-        late = [f"{address}: no answer in time" for address in self.waiting.values()]
-        return "; ".join(self.failures + late) or nothing
 
 
 class Negotiation:
@@ -166,7 +100,7 @@ class Negotiation:
         self.state = State.OFFERED
         self._around = around
         self._end = now + NEGOTIATION_TIME
-        self._rungs = {rung: _Rung() for rung in (*ladder, INCOMING_RUNG)}
+        self._rungs = Rungs(ladder)
         self._scheduled: list[tuple[float, Dial]] = []
         self._proved: dict[int, str] = {}
         self._connected: set[int] = set()
@@ -223,7 +157,7 @@ class Negotiation:
         remotes, refused_remotes = choose(udp, self._around, UDP_REMOTES)
         for refusal in refused + refused_remotes:
             address = format_address(refusal.candidate.host, refusal.candidate.port)
-            self._note(rung_of(refusal.candidate), f"{address} {refusal.reason}")
+            self._rungs.note(rung_of(refusal.candidate), f"{address} {refusal.reason}")
         for candidate in chosen:
             rung = rung_of(candidate)
             if rung in self.ladder:
@@ -237,10 +171,7 @@ class Negotiation:
         """The dial, or the link that it became, came to nothing."""
         self._proved.pop(number, None)
         self._connected.discard(number)
-        for rung in self._rungs.values():
-            address = rung.waiting.pop(number, None)
-            if address is not None:
-                rung.failures.append(f"{address}: {reason}")
+        self._rungs.failed(number, reason)
         if self._paths and self.state is State.TRYING:
             self._dial_path()
         if self._held is not None and not self._head_start():
@@ -250,7 +181,7 @@ class Negotiation:
     def incoming_failed(self, link: int, reason: str) -> None:
         """A link that the other side dialled came to nothing."""
         self._proved.pop(link, None)
-        self._note(INCOMING_RUNG, reason)
+        self._rungs.note(INCOMING_RUNG, reason)
 
     def connected(self, number: int) -> None:
         """The TCP dial ``number`` was taken: it is likely to become a link."""
@@ -261,12 +192,12 @@ class Negotiation:
         if self.state is not State.TRYING or number != self._checks or not self.offerer:
             return
         self._paths.setdefault(format_address(candidate.host, candidate.port), (candidate, rtt))
-        self._rungs[UDP_RUNG].waiting.pop(number, None)
+        self._rungs.waiting(UDP_RUNG).pop(number, None)
         self._dial_path()
 
     def _dial_path(self) -> None:
         """Open a link on the first path that has not been tried, unless one is being opened."""
-        waiting = self._rungs[UDP_RUNG].waiting
+        waiting = self._rungs.waiting(UDP_RUNG)
         address = next((known for known in self._paths if f"udp {known}" not in self._dialled), None)
         if waiting or address is None:
             return
@@ -296,7 +227,7 @@ class Negotiation:
             return 0.0
         if any(is_public(host) for host, _ in self._around.listening):
             return TCP_GRACE + GRACE_ROUND_TRIPS * self._path_rtt
-        return TCP_GRACE if self._rungs[DIRECT_RUNG].waiting else 0.0
+        return TCP_GRACE if self._rungs.waiting(DIRECT_RUNG) else 0.0
 
     def _let_go(self) -> None:
         """The UDP link that was held back is wanted after all."""
@@ -320,7 +251,7 @@ class Negotiation:
             self.abandon(f"the other side declined: {reason}")
         elif self.state is State.TRYING and not self._exhausted_there:
             self._exhausted_there = True
-            self._note(INCOMING_RUNG, f"the other side says: {reason}")
+            self._rungs.note(INCOMING_RUNG, f"the other side says: {reason}")
             self._check_hope()
 
     def abandon(self, reason: str) -> None:
@@ -342,8 +273,7 @@ class Negotiation:
 
     def reachable_from_here(self) -> str:
         """What was tried from this side and how it failed, in one line for the other side."""
-        tried = [f"{rung}: {self._rungs[rung].summary('no address to try')}" for rung in self.ladder]
-        return "; ".join(tried)[:REASON]
+        return self._rungs.tried()[:REASON]
 
     # --- inside
 
@@ -353,8 +283,8 @@ class Negotiation:
             return
         self._dialled.add(address)
         self._numbers += 1
-        before = sum(1 for number in self._rungs[rung].waiting)
-        self._rungs[rung].waiting[self._numbers] = address
+        before = sum(1 for number in self._rungs.waiting(rung))
+        self._rungs.waiting(rung)[self._numbers] = address
         self._scheduled.append((now + RUNG_DELAY[rung] + before * STEP, Dial(self._numbers, rung, candidate)))
 
     def _begin_checks(self, candidates: tuple[Candidate, ...]) -> None:
@@ -364,13 +294,9 @@ class Negotiation:
         if not self._checks and (candidates or not self._complete):
             self._numbers += 1
             self._checks = self._numbers
-            self._rungs[UDP_RUNG].waiting[self._checks] = "checks"
+            self._rungs.waiting(UDP_RUNG)[self._checks] = "checks"
         if self._checks:
             self._effects.append(Check(self._checks, candidates))
-
-    def _note(self, rung: str, reason: str) -> None:
-        if rung in self._rungs and len(self._rungs[rung].failures) < 2 * len(self._rungs) + 16:
-            self._rungs[rung].failures.append(reason)
 
     def _adopt(self, link: int) -> None:
         self.state = State.DONE
@@ -379,8 +305,7 @@ class Negotiation:
 
     def _check_hope(self) -> None:
         """Whether any dial is left, here or there."""
-        waiting = any(self._rungs[rung].waiting for rung in self.ladder)
-        if self.state is not State.TRYING or waiting or not self._complete:
+        if self.state is not State.TRYING or self._rungs.any_waiting or not self._complete:
             return
         if not self.offerer and not self._exhausted_here:
             self._exhausted_here = True
@@ -393,15 +318,7 @@ class Negotiation:
         self._scheduled.clear()
         self._effects.append(Failed(reasons))
 
-    def _why(self, rung: str) -> str:
-        known = why_no_path(*self.mappings) if rung == UDP_RUNG else ""
-        return known or self._rungs[rung].summary(nothing_to_try(rung))
-
     def _reasons(self) -> Reasons:
         if self.state is State.OFFERED:
             return tuple((rung, "the other side did not answer the offer in time") for rung in self.ladder)
-        reasons = [(rung, self._why(rung)) for rung in self.ladder]
-        if RELAY_RUNG not in self.ladder:
-            nobody = "nobody reached an address of mine in time" if self._around.listening else "I listen nowhere"
-            reasons.append((INCOMING_RUNG, self._rungs[INCOMING_RUNG].summary(nobody)))
-        return tuple(reasons)
+        return self._rungs.reasons(self.mappings, listening=bool(self._around.listening))

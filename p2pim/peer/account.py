@@ -1,36 +1,34 @@
 """One account on this device: its parts, and what goes from one to another.
 
 The session and the channel table say what happened; `Account` tells the parts that must know: who is there, the outbox
-(which ways there are), the inbox (what came), the transfers, and whoever listens to events.
+(which ways there are), the transfers, and whoever listens to events. What other devices say goes to the part that it
+is for by way of the `Dispatcher`.
+
+A new part is made in `Account._make_parts` (or by a method of its own that is called there), with its `Lives.add` when
+it begins or ends with the account; below it is told what it must hear, a line each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from random import Random
-from typing import Any
+from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2pim.core.limits import DIRECT_RETRY, LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
-from p2pim.errors import BadMessage, NoDirectPath, NoSuchUser, NotSignedIn, P2pimError, ServerUnreachable, WireError
-from p2pim.net.trust import ServerAddress
 from p2pim.peer import events
+from p2pim.peer.account_context import AccountContext, Lives
+from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
-from p2pim.peer.home import Home
+from p2pim.peer.conversations import Conversations
+from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
-from p2pim.peer.journal import Journal
-from p2pim.peer.outbox import FINAL_FAILURES, Outbox
+from p2pim.peer.look_ups import LookUps, RecipientSearch
+from p2pim.peer.outbox import Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.session import Session
-from p2pim.peer.states import PeerSettings, milliseconds, reason_pairs
+from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
@@ -42,96 +40,114 @@ from p2pim.wire import signals as s
 class Account:
     """The parts of a peer that exist once it is known whose it is.
 
-    :param reactor: clock, sockets and threads.
-    :param wall: the time in seconds since 1970.
+    :param session: makes the session with the server, which tells this account what happens to it.
     :param welcomed: told the Welcome of each new session, to keep its token.
     """
 
-    log = Logger()
-
     def __init__(
         self,
-        reactor: Any,
+        context: AccountContext,
         *,
-        home: Home,
         session: Callable[[Account], Session],
-        device: bytes,
-        server: ServerAddress,
-        settings: PeerSettings,
-        wall: Callable[[], float],
-        rng: Random,
-        random_bytes: Callable[[int], bytes],
-        emit: Callable[[events.Event], None],
-        journal: Journal,
         welcomed: Callable[[m.Welcome], None],
     ) -> None:
-        self._clock = reactor
-        self._wall = wall
-        self._emit = emit
+        self._context = context
+        self._wall = context.wall
+        self._emit = context.emit
         self._welcomed = welcomed
-        self.settings = settings
-        self.server = server
-        self.device = device
-        self.journal = journal
-        self.people = People(device)
-        self.database = Database(reactor, home.database, "peer")
+        self.settings = context.settings
+        self.server = context.server
+        self.device = context.device
+        self.journal = context.journal
+        self._background = Background()
+        self._lives = Lives()
+        self._stopped = False
+        self.database = Database(context.reactor, context.home.database, "peer")
         self.store = HomeStore(self.database)
-        self.p2p_server = KnownP2pServer(reactor, settings.p2p_server, journal.write)
         self.session = session(self)
-        self.channels = ChannelTable(
-            reactor,
+        self._make_parts()
+
+    # --- the parts: each is handed those before it
+
+    def _make_parts(self) -> None:
+        context, background = self._context, self._background
+        self.people = People(self.device)
+        self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
+        self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
+        self.channels = self._make_channels()
+        self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
+        self.routes = self._make_routes()
+        self._make_delivery()
+        self.transfers = self._make_transfers()
+        self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
+        self._search = RecipientSearch(context, self.look_ups, self.people, self.outbox, background)
+        self._dispatcher = Dispatcher(
+            context, self.people, self.look_ups,
+            channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
+        )  # fmt: skip
+        self._lives.add(stop=self.p2p_server.stop)
+        self._lives.add(stop=self._search.stop)
+
+    def _make_channels(self) -> ChannelTable:
+        channels = ChannelTable(
+            self._context.reactor,
             user=self,
             session=self.session,
-            my_device=device,
-            devices_of=self.look_up_devices,
-            journal=journal.write,
-            mode=settings.channel,
-            lan=settings.connect == "lan",
-            rng=rng,
-            wall=wall,
+            my_device=self.device,
+            devices_of=self.look_ups.devices_of,
+            journal=self.journal.write,
+            mode=self.settings.channel,
+            lan=self.settings.connect == "lan",
+            rng=self._context.rng,
+            wall=self._wall,
             trusted=self._channel_trusted,
         )
-        self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
-        self.routes = Routes(
-            self.people, self.session, self.channels, self.look_up, str(server), reactor,
-            connects=settings.connect != "never",
+        self._lives.add(stop=channels.stop)
+        return channels
+
+    def _make_routes(self) -> Routes:
+        return Routes(
+            self.people, self.session, self.channels, self.look_ups.look_up, str(self.server), self._context.reactor,
+            connects=self.settings.connect != "never",
         )  # fmt: skip
-        self.outbox = Outbox(reactor, wall, self.store, self.routes, emit, journal.write, random_bytes, self._gone)
-        self.inbox = Inbox(reactor, wall, self.store, self.routes.send, emit, journal.write)
-        self.transfers = Transfers(
-            reactor,
-            wall=wall,
+
+    def _make_delivery(self) -> None:
+        clock, wall, emit, journal = self._context.reactor, self._wall, self._emit, self.journal.write
+        random_bytes = self._context.random_bytes
+        self.outbox = Outbox(clock, wall, self.store, self.routes, emit, journal, random_bytes, self._gone)
+        self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
+        self.inbox = Inbox(clock, wall, self.store, self.routes.send, emit, journal)
+        self._lives.add(load=self.inbox.load, stop=self.inbox.stop)
+
+    def _make_transfers(self) -> Transfers:
+        transfers = Transfers(
+            self._context.reactor,
+            wall=self._wall,
             database=self.database,
-            downloads=home.downloads(settings.downloads),
-            accept=settings.accept,
-            quota=settings.quota,
+            downloads=self._context.home.downloads(self.settings.downloads),
+            accept=self.settings.accept,
+            quota=self.settings.quota,
             routes=self.routes,
-            emit=emit,
-            journal=journal.write,
+            emit=self._emit,
+            journal=self.journal.write,
             is_contact=self.people.is_contact,
         )
-        self._attempts: dict[str, float] = {}
-        self._look_again: IDelayedCall | None = None
-        self._look_wait = LOOK_UP_FIRST
-        self._stopped = False
+        self._lives.add(load=transfers.start, stop=transfers.stop)
+        return transfers
+
+    # --- beginning and end
 
     async def load(self) -> None:
         """Take up what earlier runs left; before the session begins."""
-        await self.outbox.load()
-        await self.inbox.load()
-        await self.transfers.start()
+        await self._lives.load()
 
     async def stop(self, *, forget: bool = False) -> None:
         """End everything; what is under way waits on disk."""
         if self._stopped:
             return
         self._stopped = True
-        self._look_later(None)
-        self.p2p_server.stop()
-        await self.transfers.stop()
-        self.outbox.stop()
-        self.inbox.stop()
-        self.channels.stop()
+        self._background.stop()
+        await self._lives.stop()
         await self.session.stop(forget=forget)
         await self.database.close()
 
@@ -157,8 +173,7 @@ class Account:
         self.outbox.refresh_all()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
-        self._look_wait = LOOK_UP_FIRST
-        self._look_later(0.0)
+        self._search.start()
 
     def interrupted(self, reason: str) -> None:
         """The session ended, perhaps for a moment."""
@@ -181,26 +196,15 @@ class Account:
         self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 
     def _without_server(self) -> None:
-        self._look_later(None)
+        self._search.stop()
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
         self.transfers.session_lost()
 
     def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
-        try:
-            signal = s.decode_signal(payload)
-        except BadMessage as error:
-            self.journal.write("error", sender, f"an envelope could not be read: {error.message}")
-            return
-        if isinstance(signal, s.CHANNEL_ONLY) or isinstance(signal, s.ChatMessage) != (kind == m.MESSAGE):
-            self.journal.write("error", sender, "an envelope carried what may not come that way")
-            return
-        before = set(self.people.devices(sender))
-        if self.people.heard_from(sender, device):
-            self._devices_appeared(sender, before)
-        self.signal_received(sender, device, signal, None)
+        """An envelope came through the server."""
+        self._dispatcher.envelope(sender, device, kind, payload)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
@@ -230,7 +234,7 @@ class Account:
             )
         )
         if channel.kind in DIRECT_KINDS:
-            self._attempts.pop(channel.user, None)
+            self.conversations.found(channel.user)
             self.outbox.refresh(channel.user)
         self.transfers.route_appeared(channel.user, channel.device)
 
@@ -243,8 +247,8 @@ class Account:
         )
         self.outbox.refresh(channel.user)
         self.transfers.route_lost(channel)
-        if self.outbox.direct_only(channel.user) and not self._stopped:
-            self.watch(self._find_direct_again(channel.user), "a message that goes directly or not at all")
+        if not self._stopped:
+            self.conversations.lost(channel.user)
 
     def _channel_trusted(self, channel: IChannel, good: bool) -> None:
         """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
@@ -255,28 +259,8 @@ class Account:
             self.transfers.route_doubted(channel)
 
     def signal_received(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
-        """A signal from a device, by ``channel`` or through the server."""
-        if self.people.is_blocked(user):
-            return
-        route, address = (channel.kind, channel.address) if channel is not None else ("relay", str(self.server))
-        if isinstance(signal, s.ChatMessage):
-            self.inbox.message(user, device, signal, route, address)
-        elif isinstance(signal, s.Receipt):
-            self.outbox.receipt(user, device, signal.ids, signal.state, route)
-        elif isinstance(signal, s.Typing):
-            self._emit(events.Typing(at=self._wall(), user=user))
-        elif isinstance(signal, s.TRANSFER):
-            self._transfer_signal(user, device, signal, channel)
-        elif isinstance(signal, s.NEGOTIATION) and channel is None:
-            self.channels.envelope(user, device, signal)
-
-    def _transfer_signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
-        try:
-            self.transfers.signal_received(user, device, signal, channel)
-        except WireError as error:
-            if channel is not None:
-                raise
-            self.journal.write("error", user, f"a signal made no sense: {error.message}")
+        """A signal came over a channel."""
+        self._dispatcher.signal(user, device, signal, channel)
 
     def bulk_received(self, channel: IChannel, stream: int, data: bytes) -> None:
         """A chunk of a range."""
@@ -286,103 +270,7 @@ class Account:
         """A range is complete."""
         self.transfers.bulk_ended(channel, stream, digest)
 
-    # --- asking the server
-
-    async def look_up(self, user: str) -> m.Person:
-        """The presence of ``user`` now.
-
-        :raises NoSuchUser: (or `Blocked`) there is nobody of that name, or they have blocked me.
-        """
-        found = await self.session.request(lambda number: m.LookUp(number, [user]))
-        for person in found.people if isinstance(found, m.Found) else []:
-            self.note(person)
-            if person.user == user:
-                return person
-        raise NoSuchUser(f"There is no user {user} on this server.")
-
-    async def look_up_devices(self, user: str) -> list[m.Device]:
-        """The devices of ``user`` that are online, for the channel table."""
-        person = self.people.get(user)
-        if person is None or not person.relation or not person.devices:
-            person = await self.look_up(user)
-        return [device for device in person.devices if device.id != self.device]
-
-    def note(self, person: m.Person) -> None:
-        """The server answered a question with this: no event, but perhaps a way for what waits."""
-        before = set(self.people.devices(person.user))
-        self.people.changed(person)
-        self._devices_appeared(person.user, before)
-
-    def _look_later(self, seconds: float | None) -> None:
-        """Ask for recipients after so long, instead of whenever that was to happen; None: not at all."""
-        if self._look_again is not None and self._look_again.active():
-            self._look_again.cancel()
-        self._look_again = None
-        if seconds is not None:
-            self._look_again = self._clock.callLater(seconds, self._look)
-
-    def _look(self) -> None:
-        self._look_later(self._look_wait)
-        self._look_wait = min(2 * self._look_wait, LOOK_UP_EVERY)
-        self.watch(self._look_for_recipients(), "asking for recipients")
-
-    async def _look_for_recipients(self) -> None:
-        """Ask for those for whom something waits, and whose coming the server does not announce."""
-        waiting = [user for user in self.outbox.users() if not self.people.devices(user)]
-        for user in waiting[:LOOK_UPS_AT_ONCE]:
-            if not self.people.connected:
-                return
-            try:
-                await self.look_up(user)
-            except FINAL_FAILURES as error:
-                self._give_up(user, error)
-            except P2pimError as error:
-                self.journal.write("error", user, f"presence is unknown: {error.message}")
-
-    def _give_up(self, user: str, error: P2pimError) -> None:
-        for message in self.outbox.all_to(user):
-            self.outbox.withdraw(user, message, error)
-
-    # --- conversations
-
-    def connect_in_background(self, user: str) -> None:
-        """A conversation with ``user`` goes on: try for a direct channel, unless there was an attempt just now."""
-        now = self._clock.seconds()
-        if self.settings.connect == "never" or self.settings.channel == "none" or not self.people.devices(user):
-            return
-        if self.channels.channel_to(user) is not None or now - self._attempts.get(user, -DIRECT_RETRY) < DIRECT_RETRY:
-            return
-        self._attempts[user] = now
-        self.watch(self._try_to_connect(user), "connecting in the background")
-
-    async def connect(self, user: str) -> IChannel:
-        """A direct channel to ``user``: the one there is, or a new one.
-
-        :raises NoDirectPath: none can be made, with the reasons.
-        :raises ServerUnreachable: for now, so nobody can introduce the two.
-        """
-        try:
-            return await self.channels.connect(user)
-        except NotSignedIn as error:
-            raise ServerUnreachable(error.message) from None
-        except NoDirectPath as error:
-            self._emit(events.ConnectFailed(at=self._wall(), user=user, reasons=reason_pairs(error.reasons)))
-            raise
-
-    async def _try_to_connect(self, user: str) -> None:
-        try:
-            await self.connect(user)
-        except P2pimError as error:
-            self.journal.write("connect", user, f"no direct channel: {error.message}")
-
-    async def _find_direct_again(self, user: str) -> None:
-        """Messages that may only go directly lost their channel: make another, or give them up."""
-        try:
-            await self.connect(user)
-        except P2pimError as error:
-            if self.channels.channel_to(user) is None:
-                for message in self.outbox.direct_only(user):
-                    self.outbox.withdraw(user, message, error)
+    # --- who came and went
 
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
@@ -401,14 +289,3 @@ class Account:
         self.outbox.refresh(user)
         for device in set(self.people.devices(user)) - before:
             self.transfers.route_appeared(user, device)
-
-    # --- what nobody waits for
-
-    def watch(self, work: Awaitable[object], what: str) -> None:
-        """Run ``work``, and log its failure, since nobody waits for it."""
-        done: Deferred[Any] = Deferred.fromCoroutine(work)  # type: ignore[arg-type]
-        done.addErrback(self._failed, what)
-
-    def _failed(self, failure: Failure, what: str) -> None:
-        if not self._stopped:
-            self.log.failure("{what} failed", failure, what=what)

@@ -78,7 +78,7 @@ class Peer(HomeAccount):
         found = await account.session.request(m.WhoIsOnline)
         people = {person.user: person for person in account.people.contacts()}
         for person in found.people if isinstance(found, m.Found) else []:
-            account.note(person)
+            account.look_ups.note(person)
             people[person.user] = person
         return sorted(people.values(), key=lambda person: person.user)
 
@@ -93,7 +93,7 @@ class Peer(HomeAccount):
         if isinstance(found, m.Found) and found.people:
             person = found.people[0]
         account.people.relate(user, "contact")
-        account.note(person)
+        account.look_ups.note(person)
         return person
 
     async def remove(self, user: str) -> None:
@@ -136,7 +136,7 @@ class Peer(HomeAccount):
         message = await account.outbox.put(user, text, route)
         settled = account.outbox.wait(user, message) if wait else None
         if route == AUTO:
-            account.connect_in_background(user)
+            account.conversations.connect_in_background(user)
         if not account.outbox.reachable(user):
             if settled is not None:
                 settled.addErrback(lambda failure: failure.trap(CancelledError))
@@ -157,9 +157,9 @@ class Peer(HomeAccount):
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
         if route == DIRECT:
-            await account.connect(user)
+            await account.conversations.connect(user)
         elif self.connected and not account.people.devices(user):
-            await account.look_up(user)
+            await account.look_ups.look_up(user)
 
     async def _in_time(self, settled: Deferred[Settled], timeout: float | None, user: str) -> Settled:
         if timeout is not None:
@@ -201,7 +201,7 @@ class Peer(HomeAccount):
         :raises NoDirectPath: none can be made; ``reasons`` tell why.
         """
         account, user = self._running(), canonical_name(user)
-        channel = await account.connect(user)
+        channel = await account.conversations.connect(user)
         if channel.rtt is None:
             await self._measured(channel)
         return channel_state(channel)
@@ -243,7 +243,7 @@ class Peer(HomeAccount):
         if route not in ROUTES:
             raise Usage(f"{route!r} is no route: {', '.join(ROUTES)}.")
         if route == DIRECT:
-            return await account.connect(user)
+            return await account.conversations.connect(user)
         for device in await account.routes.devices_of(user):
             return await account.routes.need_bulk_channel(user, device, route)
         raise NoRoute(f"{user} is not online.")
@@ -297,7 +297,7 @@ class Peer(HomeAccount):
         account, user = self._running(), canonical_name(user)
         _check_not_blocked(account, user)
         if self.connected and not account.people.devices(user):
-            await account.look_up(user)
+            await account.look_ups.look_up(user)
         return await account.transfers.offer(user, path, comment, route)
 
 

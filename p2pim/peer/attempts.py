@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from p2pim.core.negotiation import Reasons
+from p2pim.core.rungs import Reasons
 from p2pim.errors import NoDirectPath, P2pimError
 from p2pim.net.links import Link
 from p2pim.peer.negotiator import Negotiator

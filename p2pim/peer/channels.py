@@ -11,7 +11,6 @@ does not answer.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Final, Protocol
@@ -21,17 +20,18 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address, is_loopback
-from p2pim.core.candidates import Endpoint, Surroundings, same_lan, split_address
+from p2pim.core.candidates import Endpoint, Surroundings, split_address
 from p2pim.core.keepalive import Trust
-from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE, USERS_IN_USE
-from p2pim.core.negotiation import Reasons
+from p2pim.core.limits import CHANNELS, NEGOTIATIONS_PER_USER, OFFLINE_PROBE
+from p2pim.core.rungs import Reasons
 from p2pim.errors import NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.net.channel_factory import TcpChannelFactory
 from p2pim.net.links import Link
 from p2pim.net.quic import QuicChannel
 from p2pim.peer.attempts import Attempt, in_words, no_direct_path
+from p2pim.peer.channel_choice import LastReasons, cost, doubted, one_lan
 from p2pim.peer.interfaces import IChannel, IChannelUser
-from p2pim.peer.negotiator import Place
+from p2pim.peer.negotiation_calls import Place
 from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
 from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
@@ -89,21 +89,11 @@ class ChannelTable:
         self.listening = ""
         """Where other peers can connect, as ``host:port``; empty when nowhere."""
         self._clock = reactor
-        self._user = user
-        self._session = session
-        self._device = my_device
+        self._user, self._session, self._device = user, session, my_device
         self._devices_of = devices_of
         self._journal = journal
         self._factory = TcpChannelFactory(reactor, wall)
-        self.udp = UdpPaths(
-            reactor,
-            identity=self._factory.identity,
-            rng=rng,
-            wall=wall,
-            journal=journal,
-            changed=lambda: self._switchboard.candidates_changed(),
-            ground=ground,
-        )
+        self.udp = self._make_udp(rng, wall, ground)
         """The UDP half; closed while there is no P2P server."""
         self._p2p_servers: Sequence[Endpoint] = ()
         self._local_host = ""
@@ -115,7 +105,18 @@ class ChannelTable:
         self._signed_in = False
         self._channels: dict[tuple[bytes, bool], Link] = {}
         self._attempts: dict[str, Attempt] = {}
-        self._reasons: OrderedDict[str, Reasons] = OrderedDict()
+        self._reasons = LastReasons()
+
+    def _make_udp(self, rng: Random, wall: Callable[[], float], ground: Ground) -> UdpPaths:
+        return UdpPaths(
+            self._clock,
+            identity=self._factory.identity,
+            rng=rng,
+            wall=wall,
+            journal=self._journal,
+            changed=lambda: self._switchboard.candidates_changed(),
+            ground=ground,
+        )
 
     # --- what there is
 
@@ -124,9 +125,9 @@ class ChannelTable:
         found = [
             channel
             for (at, relay), channel in self._channels.items()
-            if not relay and channel.user == user and device in (None, at) and not _doubted(channel)
+            if not relay and channel.user == user and device in (None, at) and not doubted(channel)
         ]
-        return min(found, key=_cost, default=None)
+        return min(found, key=cost, default=None)
 
     def relay_channel_to(self, device: bytes) -> IChannel | None:
         """The relayed channel to ``device``; None when there is none."""
@@ -139,7 +140,7 @@ class ChannelTable:
     def reasons_for(self, user: str) -> Reasons:
         """Why there is no direct channel to ``user``: (rung, reason) pairs of the last attempt; empty when there is
         one, and when none was tried."""
-        return () if self.channel_to(user) is not None else self._reasons.get(user, ())
+        return () if self.channel_to(user) is not None else self._reasons.get(user)
 
     # --- making them
 
@@ -321,12 +322,12 @@ class ChannelTable:
             channel.drop(TooMany.default)
             return
         self._channels[device, relay] = channel
-        lan = not relay and _one_lan(channel)
+        lan = not relay and one_lan(channel)
         channel.adopt(user, device, self._user, same_lan=lan, closed=self._closed)
         if channel.ended:
             return
         if not relay:
-            self._reasons.pop(user, None)
+            self._reasons.forget(user)
             self._upkeep.found(user)
         if isinstance(channel, QuicChannel):
             channel.on_trust = self._trust_changed
@@ -350,10 +351,7 @@ class ChannelTable:
         )
         if relay or not reasons:
             return
-        self._reasons[user] = reasons
-        self._reasons.move_to_end(user)
-        if len(self._reasons) > USERS_IN_USE:
-            self._reasons.popitem(last=False)
+        self._reasons.keep(user, reasons)
 
     def _closed(self, channel: Link, reason: str) -> None:
         key = channel.device, channel.kind == "relay"
@@ -379,18 +377,3 @@ class ChannelTable:
 
     def _send(self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None) -> None:
         self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
-
-
-def _cost(channel: Link) -> tuple[bool, bool, float]:
-    rtt = channel.rtt if channel.rtt is not None else 1.0
-    return not channel.same_lan, channel.kind != "tcp", rtt
-
-
-def _doubted(channel: Link) -> bool:
-    """Whether nothing has come over its path for so long that the other routes are better meanwhile."""
-    return isinstance(channel, QuicChannel) and channel.trust_in_path is not Trust.GOOD
-
-
-def _one_lan(channel: Link) -> bool:
-    here, there = split_address(channel.local_address), split_address(channel.address)
-    return here is not None and there is not None and same_lan(here[0], there[0])

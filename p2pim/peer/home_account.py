@@ -19,6 +19,7 @@ from p2pim.errors import NotSignedIn, Usage
 from p2pim.net.certificates import format_fingerprint, parse_fingerprint
 from p2pim.net.trust import ServerAddress, Trust
 from p2pim.peer.account import Account
+from p2pim.peer.account_context import AccountContext
 from p2pim.peer.events import Event
 from p2pim.peer.home import Credentials, Home
 from p2pim.peer.journal import Journal
@@ -207,18 +208,21 @@ class HomeAccount:
 
     async def _open(self, user: str, server: ServerAddress, trust: Trust) -> Account:
         self.home.take_database(user)
-        self._account = account = Account(
+        context = AccountContext(
             self._reactor,
-            home=self.home,
-            session=lambda owner: self._make_session(owner, server, trust),
-            device=bytes.fromhex(self._credentials.device),
-            server=server,
-            settings=self.settings,
             wall=self._wall,
             rng=self._rng,
             random_bytes=self._random_bytes,
             emit=self._emit,
             journal=self.journal,
+            home=self.home,
+            settings=self.settings,
+            device=bytes.fromhex(self._credentials.device),
+            server=server,
+        )
+        self._account = account = Account(
+            context,
+            session=lambda owner: self._make_session(owner, server, trust),
             welcomed=lambda welcome: self._welcomed(welcome, server, trust),
         )
         await account.load()

@@ -18,12 +18,14 @@ from twisted.logger import Logger
 
 from p2pim.core.candidates import Endpoint, Surroundings
 from p2pim.core.limits import NEGOTIATIONS, NEGOTIATIONS_PER_USER, OFFERS_PER_MINUTE, USERS_IN_USE
-from p2pim.core.negotiation import REASON, Reasons, stands
+from p2pim.core.negotiation import REASON, stands
 from p2pim.core.rate import TokenBucket
+from p2pim.core.rungs import Reasons
 from p2pim.errors import BadMessage, P2pimError, TooMany, UnexpectedMessage
 from p2pim.net.links import Link
 from p2pim.peer.attempts import Try, no_direct_path
-from p2pim.peer.negotiator import Negotiator, Place
+from p2pim.peer.negotiation_calls import Place
+from p2pim.peer.negotiator import Negotiator
 from p2pim.wire.messages import Message, OpenSplice, SpliceTickets
 from p2pim.wire.signals import Answer, AnySignal, Decline, MoreCandidates, Offer, Prove
 

@@ -10,22 +10,16 @@ from p2pim.core.candidates import DIRECT_RUNG, LAN_RUNG, RELAY_RUNG, UDP_RUNG, S
 from p2pim.core.limits import DIALS_PER_NEGOTIATION, NEGOTIATION_TIME
 from p2pim.core.negotiation import (
     DIRECT_LADDER,
-    INCOMING_RUNG,
     RELAY_LADDER,
     TCP_GRACE,
     TCP_HEAD_START,
     TCP_LADDER,
-    Adopt,
-    Check,
-    Dial,
-    Effect,
-    Exhausted,
-    Failed,
     Negotiation,
-    Nominate,
     State,
     stands,
 )
+from p2pim.core.negotiation_effects import Adopt, Check, Dial, Effect, Exhausted, Failed, Nominate
+from p2pim.core.rungs import INCOMING_RUNG
 from p2pim.wire.signals import Candidate, Offer
 
 AROUND = Surroundings(frozenset({("10.0.0.2", 4000)}))

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from p2pim.core.limits import CHANNELS_INCOMING_PER_ADDRESS, CHANNELS_INCOMING_UNPROVED, HANDSHAKE
 from p2pim.core.proof import DIALLER, channel_key, make_proof
 from p2pim.net.peer_tls import CHANNEL_ALPN, PeerIdentity, exported_key, is_pinned
-from p2pim.peer.negotiator import PROOFS_HELD
+from p2pim.peer.negotiation_links import PROOFS_HELD
 from p2pim.wire.channel import pack_control
 from p2pim.wire.signals import Answer, Offer, Prove, Signal, Typing
 from tests.peer.town import Pair, Resident

@@ -1,0 +1,31 @@
+"""Messages on their way, and the history."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OUTBOX: Final = 10_000
+"""Messages waiting for one user; then sending says so."""
+UNACKNOWLEDGED: Final = 256
+"""Messages sent and not yet acknowledged per user; the rest wait in the outbox."""
+RESEND: Final = 5.0
+"""Without a receipt for so long a message is sent again; the wait doubles up to `RESEND_MAX`."""
+RESEND_MAX: Final = 60.0
+REORDER_MESSAGES: Final = 64
+"""Messages held per sending device until an earlier one arrives, and for `REORDER_WAIT` at most."""
+REORDER_WAIT: Final = 3.0
+
+BUSY_WAIT: Final = 1.0
+"""When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
+ARRIVALS: Final = 4_096
+"""Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
+UNSTORED: Final = 4_096
+"""Messages received and not yet committed; further ones are not confirmed, and so come again."""
+LOOK_UP_FIRST: Final = 1.0
+"""After a sign-in, until the presence of people who are no contacts and for whom messages wait is asked for again;
+doubles up to `LOOK_UP_EVERY`. After a restart of the server everybody comes back within the first few."""
+LOOK_UP_EVERY: Final = 30.0
+LOOK_UPS_AT_ONCE: Final = 16
+"""Users asked for in one such round."""
+HISTORY_PAGE: Final = 1_000
+"""Messages in one answer about the history."""

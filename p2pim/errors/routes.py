@@ -1,0 +1,49 @@
+"""Routes and channels from one device to another."""
+
+from __future__ import annotations
+
+from p2pim.errors.base import P2pimError
+
+
+class NoDirectPath(P2pimError):
+    """No direct channel could be made; ``reasons`` tells for each rung why."""
+
+    code = "no-direct-path"
+    exit_status = 5
+    default = "There is no direct path to this user."
+
+    def __init__(self, message: str = "", *, reasons: tuple[tuple[str, str], ...] = (), retry_after: float = 0.0):
+        super().__init__(message, retry_after=retry_after)
+        self.reasons = reasons
+        """(rung, reason) pairs, in the order of the ladder."""
+
+
+class NoRoute(P2pimError):
+    """The route asked for does not exist now."""
+
+    code = "no-route"
+    exit_status = 5
+    default = "The route asked for is not there."
+
+
+class ChannelProofFailed(P2pimError):
+    """The other end of a new channel could not prove who it is."""
+
+    code = "channel-proof-failed"
+    default = "The other end of the channel could not prove who it is."
+
+
+class ChannelClosed(P2pimError):
+    """The channel ended while it was in use."""
+
+    code = "channel-closed"
+    exit_status = 5
+    default = "The channel was closed."
+
+
+class TimedOut(P2pimError):
+    """Nothing came back in the time given."""
+
+    code = "timed-out"
+    exit_status = 6
+    default = "There was no answer in time."

@@ -1,0 +1,78 @@
+"""What other devices say, by a channel or in an envelope: who of the account gets it."""
+
+from __future__ import annotations
+
+from p2pim.errors import BadMessage, WireError
+from p2pim.peer import events
+from p2pim.peer.account_context import AccountContext
+from p2pim.peer.channels import ChannelTable
+from p2pim.peer.inbox import Inbox
+from p2pim.peer.interfaces import IChannel
+from p2pim.peer.look_ups import LookUps
+from p2pim.peer.outbox import Outbox
+from p2pim.peer.people import People
+from p2pim.peer.transfers import Transfers
+from p2pim.wire import messages as m
+from p2pim.wire import signals as s
+
+
+class Dispatcher:
+    """Gives every signal to the part that it is for."""
+
+    def __init__(
+        self,
+        context: AccountContext,
+        people: People,
+        look_ups: LookUps,
+        *,
+        channels: ChannelTable,
+        inbox: Inbox,
+        outbox: Outbox,
+        transfers: Transfers,
+    ) -> None:
+        self._context = context
+        self._journal = context.journal
+        self._people = people
+        self._look_ups = look_ups
+        self._channels = channels
+        self._inbox = inbox
+        self._outbox = outbox
+        self._transfers = transfers
+
+    def envelope(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
+        """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
+        try:
+            signal = s.decode_signal(payload)
+        except BadMessage as error:
+            self._journal.write("error", sender, f"an envelope could not be read: {error.message}")
+            return
+        if isinstance(signal, s.CHANNEL_ONLY) or isinstance(signal, s.ChatMessage) != (kind == m.MESSAGE):
+            self._journal.write("error", sender, "an envelope carried what may not come that way")
+            return
+        self._look_ups.heard_from(sender, device)
+        self.signal(sender, device, signal, None)
+
+    def signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
+        """A signal from a device, by ``channel`` or through the server."""
+        if self._people.is_blocked(user):
+            return
+        server = str(self._context.server)
+        route, address = (channel.kind, channel.address) if channel is not None else ("relay", server)
+        if isinstance(signal, s.ChatMessage):
+            self._inbox.message(user, device, signal, route, address)
+        elif isinstance(signal, s.Receipt):
+            self._outbox.receipt(user, device, signal.ids, signal.state, route)
+        elif isinstance(signal, s.Typing):
+            self._context.emit(events.Typing(at=self._context.wall(), user=user))
+        elif isinstance(signal, s.TRANSFER):
+            self._transfer_signal(user, device, signal, channel)
+        elif isinstance(signal, s.NEGOTIATION) and channel is None:
+            self._channels.envelope(user, device, signal)
+
+    def _transfer_signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
+        try:
+            self._transfers.signal_received(user, device, signal, channel)
+        except WireError as error:
+            if channel is not None:
+                raise
+            self._journal.write("error", user, f"a signal made no sense: {error.message}")
