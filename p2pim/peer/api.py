@@ -19,27 +19,29 @@ from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
 from p2pim.core.doctor import Circumstances, Report
-from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
-from p2pim.core.message_ids import read_message_id, show_message_id
+from p2pim.core.limits import FIRST_PING, MESSAGE_TEXT
+from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
-from p2pim.peer.home_account import HomeAccount
+from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.udp_paths import UdpPaths
-from p2pim.storage.home import HistoryEntry
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 
 
-class Peer(HomeAccount):
-    """A person's side: one device of one account. See `HomeAccount` for signing in and out, and for events."""
+class Peer(HomeHistory):
+    """A person's side: one device of one account.
+
+    See `HomeAccount` for signing in and out, and for events; `HomeHistory` for what was said.
+    """
 
     @property
     def connected(self) -> bool:
@@ -183,16 +185,6 @@ class Peer(HomeAccount):
                 account.routes.send(user, device, s.Receipt(ids[start : start + 256], "read"))
         return sum(map(len, by_device.values()))
 
-    async def history(
-        self, user: str, search: str = "", limit: int = HISTORY_PAGE, before: str = ""
-    ) -> list[HistoryEntry]:
-        """The newest ``limit`` messages with ``user``, oldest first; ``before`` is a message's id."""
-        account = await self.opened()
-        point = read_message_id(before) if before else None
-        if before and point is None:
-            raise Usage(f"{before!r} is no message id.")
-        return await account.store.history(canonical_name(user), search, limit, point)
-
     # --- channels
 
     async def connect(self, user: str) -> ChannelState:
@@ -307,7 +299,10 @@ def _check_not_blocked(account: Account, user: str) -> None:
 
 
 def _check_message(text: str, route: str) -> None:
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise Usage("The message is no text: it holds half a character.") from None
     if not text:
         raise Usage("The message is empty.")
     if size > MESSAGE_TEXT:

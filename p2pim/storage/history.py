@@ -25,8 +25,9 @@ MINE = b""
 """In the column ``device``: a message that this device sent."""
 DIRECTION = "CASE WHEN device = x'' THEN 'out' ELSE 'in' END AS direction"
 COLUMNS = f"number, id, user, {DIRECTION}, text, route, state, sent_at, received_at, read_at, address"
-ON_THE_WAY = ("waiting",)
-"""States of messages that somebody has yet to get: they stay until then."""
+
+NOWHERE = -1
+"""The number of no message."""
 
 Place = bytes | int
 """A message's id, or its number in this home."""
@@ -126,11 +127,11 @@ class History:
         """
 
         def work(connection: sqlite3.Connection) -> list[HistoryEntry]:
-            places = [place_number(connection, user, place) for place in (before, after)]
-            if places[0] is None and before is not None or places[1] is None and after is not None:
-                return []
             forward = oldest or (after is not None and before is None)
-            window = Window(user, max(1, min(limit, HISTORY_PAGE)), places[0], places[1], forward)
+            most = max(1, min(limit, HISTORY_PAGE))
+            window = Window(user, most, _number(connection, user, before), _number(connection, user, after), forward)
+            if NOWHERE in (window.before, window.after):
+                return []
             found = _search(connection, window, search) if search else _select(connection, window)
             return found if forward else found[::-1]
 
@@ -173,18 +174,14 @@ SELECT user FROM people WHERE user IS NOT NULL
 _UNREAD = "SELECT user, count(*) FROM messages WHERE state = 'received' GROUP BY user"
 
 
-def place_number(connection: sqlite3.Connection, user: str | None, place: Place | None) -> int | None:
-    """The number of the message at ``place``; None when there is none (or none of that id)."""
+def _number(connection: sqlite3.Connection, user: str | None, place: Place | None) -> int | None:
+    """The number of the message at ``place``; one that no message has when there is none of that id."""
     if place is None or isinstance(place, int):
         return place
-    query = "SELECT min(number) FROM messages WHERE id = ?"
-    if user is None:
-        return _number(connection.execute(query, (place,)).fetchone())
-    return _number(connection.execute(f"{query} AND user = ?", (place, user)).fetchone())
-
-
-def _number(row: sqlite3.Row) -> int | None:
-    return None if row[0] is None else int(row[0])
+    (number,) = connection.execute(
+        "SELECT min(number) FROM messages WHERE id = ?1 AND (?2 IS NULL OR user = ?2)", (place, user)
+    ).fetchone()
+    return NOWHERE if number is None else int(number)
 
 
 def _select(
@@ -192,7 +189,7 @@ def _select(
 ) -> list[HistoryEntry]:
     conditions, given = window.conditions()
     where = " AND ".join([*more, *conditions]) or "true"
-    query = f"SELECT {COLUMNS} FROM messages WHERE {where} {window.order}"
+    query = f"SELECT {COLUMNS} FROM messages WHERE {where} {window.order}"  # noqa: S608 - of constants alone
     return [HistoryEntry(*row) for row in connection.execute(query, (*values, *given))]
 
 
@@ -225,10 +222,8 @@ def _look_up(connection: sqlite3.Connection, window: Window, wanted: str) -> lis
     where = " AND ".join(["messages_text MATCH ?", *conditions])
     order = window.order.replace("number", "messages_text.rowid")
     columns = COLUMNS.replace("text,", "messages.text,")
-    query = (
-        f"SELECT {columns} FROM messages_text JOIN messages ON messages.number = messages_text.rowid"
-        f" WHERE {where} {order}"
-    )
+    tables = "messages_text JOIN messages ON messages.number = messages_text.rowid"
+    query = f"SELECT {columns} FROM {tables} WHERE {where} {order}"  # noqa: S608 - of constants alone
     phrase = '"' + wanted.replace('"', '""') + '"'
     return [HistoryEntry(*row) for row in connection.execute(query, (phrase, *given))]
 
@@ -246,19 +241,24 @@ def _scan(connection: sqlite3.Connection, window: Window, wanted: str) -> list[H
 
 
 def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | None) -> Deleted:
-    on_the_way = f"state IN ({', '.join('?' * len(ON_THE_WAY))})"
     count = kept = 0
-    for condition, values in [("true", ())] if ids is None else [("id = ?", (id,)) for id in ids]:
-        where, given = f"user = ? AND {condition}", (user, *values)
-        gone = f"{where} AND NOT {on_the_way}"
-        connection.execute(
-            f"INSERT OR IGNORE INTO forgotten SELECT user, device, id FROM messages WHERE {gone}", (*given, *ON_THE_WAY)
-        )
-        count += connection.execute(f"DELETE FROM messages WHERE {gone}", (*given, *ON_THE_WAY)).rowcount
-        kept += connection.execute(f"SELECT count(*) FROM messages WHERE {where}", given).fetchone()[0]
+    for everything, id in [(True, b"")] if ids is None else [(False, id) for id in ids]:
+        which = (user, everything, id)
+        connection.execute(_FORGET, which)
+        count += connection.execute(_DELETE, which).rowcount
+        kept += connection.execute(_KEPT, which).fetchone()[0]
     if count:
         _purge_index(connection)
     return Deleted(count, kept)
+
+
+_FORGET = """
+INSERT OR IGNORE INTO forgotten
+SELECT user, device, id FROM messages WHERE user = ? AND (? OR id = ?) AND state != 'waiting'
+"""
+_DELETE = "DELETE FROM messages WHERE user = ? AND (? OR id = ?) AND state != 'waiting'"
+_KEPT = "SELECT count(*) FROM messages WHERE user = ? AND (? OR id = ?)"
+"""What waits has yet to be got by somebody, and stays until then."""
 
 
 def _purge_index(connection: sqlite3.Connection) -> None:

@@ -143,7 +143,17 @@ class SearchTests(HistoryCase):
 
     async def test_nothing_is_syntax(self) -> None:
         """Not to the index, and not to SQL."""
-        hostile = ['"', '"" OR ""', "a AND b", "NEAR(a b)", "text:abc", "abc*", "^abc", "-abc", "'; DROP TABLE messages"]
+        hostile = [
+            '"',
+            '"" OR ""',
+            "a AND b",
+            "NEAR(a b)",
+            "text:abc",
+            "abc*",
+            "^abc",
+            "-abc",
+            "'; DROP TABLE messages",
+        ]
         hostile += ["abc + def", "(((((", "{a b}:c", "%%%", "___", "\\\\\\", "\ud800abc", "\ud800", "a\0b", "a\0bcd"]
         await self.said(*[text for text in hostile if "\ud800" not in text], "abc def a b NEAR")
         for text in hostile:

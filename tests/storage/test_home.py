@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from p2pim.errors import TooMany
 from p2pim.storage.database import Database
+from p2pim.storage.history import History
 from p2pim.storage.home import Arrived, HomeStore
 
 A, B = b"a" * 16, b"b" * 16
@@ -38,6 +39,7 @@ class HomeStoreTests(TestCase):
     def open(self) -> None:
         self.database = Database(reactor, self.path, "peer")
         self.store = HomeStore(self.database)
+        self.history = History(self.database)
 
     async def put(self, number: int, user: str = "bob") -> None:
         await self.store.enqueue(user, id_of(number), f"text {number}", 1000 + number, "auto")
@@ -74,7 +76,7 @@ class HomeStoreTests(TestCase):
         await self.store.settle("bob", [id_of(1)], "delivered", "tcp", "", 3000)
         self.assertEqual(await self.store.confirm_read("bob", [id_of(1)], 4000), [(id_of(1), "tcp")])
         self.assertEqual(await self.store.confirm_read("bob", [id_of(1)], 5000), [])
-        (entry,) = await self.store.history("bob")
+        (entry,) = await self.history.page("bob")
         self.assertEqual((entry.state, entry.received_at, entry.read_at), ("read", 3000, 4000))
 
     async def test_the_outbox_of_one_user_is_bounded(self) -> None:
@@ -110,18 +112,18 @@ class HomeStoreTests(TestCase):
         """The newest page first, each in order."""
         for number in range(1, 8):
             await self.store.receive(arrived(number), number + 1)
-        newest = await self.store.history("bob", limit=3)
+        newest = await self.history.page("bob", limit=3)
         self.assertEqual([e.text for e in newest], ["text 5", "text 6", "text 7"])
-        older = await self.store.history("bob", limit=3, before=newest[0].id)
+        older = await self.history.page("bob", limit=3, before=newest[0].id)
         self.assertEqual([e.text for e in older], ["text 2", "text 3", "text 4"])
-        self.assertEqual(await self.store.history("bob", before=id_of(99)), [])
+        self.assertEqual(await self.history.page("bob", before=id_of(99)), [])
 
     async def test_a_search_takes_its_text_literally(self) -> None:
         """Percent signs, underscores and backslashes are nothing special."""
         for number, text in enumerate(["100% sure", "100 sure", "a_b", "aXb", "c\\d"], 1):
             await self.store.receive(arrived(number, text=text), number + 1)
         for search, found in (("0%", "100% sure"), ("a_b", "a_b"), ("c\\d", "c\\d")):
-            self.assertEqual([e.text for e in await self.store.history("bob", search)], [found])
+            self.assertEqual([e.text for e in await self.history.page("bob", search=search)], [found])
 
     async def test_paging_and_the_outbox_have_an_index(self) -> None:
         """A history of years does not slow a page down."""

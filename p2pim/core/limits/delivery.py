@@ -29,3 +29,5 @@ LOOK_UPS_AT_ONCE: Final = 16
 """Users asked for in one such round."""
 HISTORY_PAGE: Final = 1_000
 """Messages in one answer about the history."""
+HISTORY_EXPORT: Final = 200
+"""Messages of the history that an export holds in memory at a time: 6 MiB of text at the most."""
