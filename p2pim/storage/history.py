@@ -242,23 +242,28 @@ def _scan(connection: sqlite3.Connection, window: Window, wanted: str) -> list[H
 
 def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | None) -> Deleted:
     count = kept = 0
+    gone = _GONE + (_NO_COPY if _has_copies(connection) else "")
     for everything, id in [(True, b"")] if ids is None else [(False, id) for id in ids]:
         which = (user, everything, id)
-        connection.execute(_FORGET, which)
-        count += connection.execute(_DELETE, which).rowcount
-        kept += connection.execute(_KEPT, which).fetchone()[0]
+        connection.execute(f"INSERT OR IGNORE INTO forgotten SELECT user, device, id {gone}", which)
+        count += connection.execute(f"DELETE {gone}", which).rowcount
+        kept += connection.execute(f"SELECT count(*) {_ALL}", which).fetchone()[0]
     if count:
         _purge_index(connection)
     return Deleted(count, kept)
 
 
-_FORGET = """
-INSERT OR IGNORE INTO forgotten
-SELECT user, device, id FROM messages WHERE user = ? AND (? OR id = ?) AND state != 'waiting'
-"""
-_DELETE = "DELETE FROM messages WHERE user = ? AND (? OR id = ?) AND state != 'waiting'"
-_KEPT = "SELECT count(*) FROM messages WHERE user = ? AND (? OR id = ?)"
-"""What waits has yet to be got by somebody, and stays until then."""
+_ALL = "FROM messages WHERE user = ? AND (? OR id = ?)"
+_GONE = f"{_ALL} AND state != 'waiting'"
+_NO_COPY = """ AND NOT EXISTS (
+    SELECT 1 FROM copies WHERE conversation = messages.user AND message = messages.id AND copies.state = 'waiting'
+)"""
+"""What waits has yet to be got by some device, and stays until then."""
+
+
+def _has_copies(connection: sqlite3.Connection) -> bool:
+    """Whether this home keeps a copy of a message for each device that is to get it."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'copies'").fetchone() is not None
 
 
 def _purge_index(connection: sqlite3.Connection) -> None:
