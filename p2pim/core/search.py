@@ -1,23 +1,31 @@
 """What a search for text means, wherever it is made: parts of messages, whatever the case, and nothing is syntax.
 
-Two characters are the same when their lower-case forms are (character by character: "ß" is not "ss"), which is how
-SQLite's FTS5 folds case, too. No I/O.
+Two characters are the same when Unicode's simple case folding makes them so (character by character: "ß" is not "ss"),
+which is what SQLite's FTS5 does, too. No I/O.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 INDEXED = 3
 """Characters of the shortest text that an index of trigrams can find."""
+LAST_WITH_CASE = 0x1F000
+"""From here on no character has a case."""
 
 
 def fold(text: str) -> str:
-    """``text`` in lower case, each character still at its place."""
-    lower = text.lower()
-    if len(lower) == len(text) and "Σ" not in text:  # at the end of a word its lower case is another one
-        return lower
-    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
+    """``text`` with its case folded, each character still at its place."""
+    folded = text.casefold()
+    return folded if len(folded) == len(text) else "".join(map(_fold_one, text))
+
+
+def _fold_one(character: str) -> str:
+    for folded in (character.casefold(), character.lower()):
+        if len(folded) == 1:
+            return folded
+    return character
 
 
 def spans(text: str, wanted: str) -> list[tuple[int, int]]:
@@ -40,9 +48,19 @@ def contains(text: str, wanted: str) -> bool:
 
 def spellings(wanted: str) -> list[str]:
     """``wanted``, which is short, in every mix of cases."""
-    choices = (
-        sorted({character, *(c for c in (character.lower(), character.upper()) if len(c) == 1 and fold(c) == low)})
-        for character in wanted
-        for low in (fold(character),)
-    )
-    return ["".join(each) for each in product(*choices)]
+    return ["".join(each) for each in product(*(_same(fold(character)) for character in wanted))]
+
+
+def _same(folded: str) -> list[str]:
+    return [folded, *_folding_to().get(folded, ())]
+
+
+@cache
+def _folding_to() -> dict[str, list[str]]:
+    """For each folded character the others that fold to it."""
+    found: dict[str, list[str]] = {}
+    for character in map(chr, range(LAST_WITH_CASE)):
+        folded = _fold_one(character)
+        if folded != character:
+            found.setdefault(folded, []).append(character)
+    return found

@@ -272,7 +272,7 @@ class MigrationTests(SynchronousTestCase):
 
 _STEPS = database_module._steps
 
-ALPHABET = st.sampled_from("aAbBcC äÄßéÉжЖΣ北京去\"'*%_^()-:+\\\n\t😀1 ")
+ALPHABET = st.sampled_from("aAbBcC äÄßẞéÉжЖΣσς北京去\"'*%_^()-:+\\\n\t😀1 ")
 TEXTS = st.lists(st.text(ALPHABET, max_size=20), max_size=12)
 
 
