@@ -21,8 +21,6 @@ from p2pim.core.limits import HISTORY_PAGE
 from p2pim.core.search import INDEXED, contains, spellings
 from p2pim.storage.database import Database
 
-MINE = b""
-"""In the column ``device``: a message that this device sent."""
 DIRECTION = "CASE WHEN device = x'' THEN 'out' ELSE 'in' END AS direction"
 COLUMNS = f"number, id, user, {DIRECTION}, text, route, state, sent_at, received_at, read_at, address"
 
@@ -242,10 +240,11 @@ def _scan(connection: sqlite3.Connection, window: Window, wanted: str) -> list[H
 
 def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | None) -> Deleted:
     count = kept = 0
-    gone = _GONE + (_NO_COPY if _has_copies(connection) else "")
+    gone = _GONE
     for everything, id in [(True, b"")] if ids is None else [(False, id) for id in ids]:
         which = (user, everything, id)
         connection.execute(f"INSERT OR IGNORE INTO forgotten SELECT user, device, id {gone}", which)
+        connection.execute(f"{_DROP_COPIES} {gone})", which)
         count += connection.execute(f"DELETE {gone}", which).rowcount
         kept += connection.execute(f"SELECT count(*) {_ALL}", which).fetchone()[0]
     if count:
@@ -253,17 +252,12 @@ def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | No
     return Deleted(count, kept)
 
 
+_DROP_COPIES = "DELETE FROM copies WHERE (conversation, message) IN (SELECT user, id"
 _ALL = "FROM messages WHERE user = ? AND (? OR id = ?)"
-_GONE = f"{_ALL} AND state != 'waiting'"
-_NO_COPY = """ AND NOT EXISTS (
+_GONE = f"""{_ALL} AND state != 'waiting' AND NOT EXISTS (
     SELECT 1 FROM copies WHERE conversation = messages.user AND message = messages.id AND copies.state = 'waiting'
 )"""
 """What waits has yet to be got by some device, and stays until then."""
-
-
-def _has_copies(connection: sqlite3.Connection) -> bool:
-    """Whether this home keeps a copy of a message for each device that is to get it."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'copies'").fetchone() is not None
 
 
 def _purge_index(connection: sqlite3.Connection) -> None:
