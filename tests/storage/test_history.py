@@ -15,7 +15,6 @@ from p2pim.core.search import fold
 from p2pim.storage import database as database_module
 from p2pim.storage.database import Database, prepare_file
 from p2pim.storage.history import Deleted, History, HistoryEntry, Window, _search
-from p2pim.storage.home import Arrived, HomeStore
 
 B = b"b" * 16
 
@@ -39,7 +38,19 @@ class HistoryCase(TestCase):
 
     def open(self) -> None:
         self.database = Database(reactor, self.path, "peer")
-        self.store, self.history = HomeStore(self.database), History(self.database)
+        self.history = History(self.database)
+
+    async def store(self, id: bytes, user: str, device: bytes, text: str, state: str) -> bool:
+        """Put a message into the table as an outbox or inbox does; whether it was new."""
+        values = (id, user, device, text, 1000 + self.count, None if state == "waiting" else 3000, state)
+        row = await self.database.write(
+            lambda connection: connection.execute(
+                "INSERT INTO messages (id, user, device, seq, text, sent_at, received_at, route, address, state)"
+                " VALUES (?, ?, ?, 1, ?, ?, ?, 'tcp', '192.0.2.1:5', ?) ON CONFLICT DO NOTHING RETURNING 1",
+                values,
+            ).fetchone()
+        )
+        return row is not None
 
     async def said(self, *given: str, user: str = "bob", device: bytes = B) -> list[bytes]:
         """``user`` said this; the ids."""
@@ -47,16 +58,13 @@ class HistoryCase(TestCase):
         for text in given:
             self.count += 1
             ids.append(id_of(self.count))
-            arrived = Arrived(ids[-1], user, device, self.count, text, 1000, 2000 + self.count, "tcp", "192.0.2.1:5")
-            self.assertTrue(await self.store.receive(arrived, self.count + 1))
+            self.assertTrue(await self.store(ids[-1], user, device, text, "received"))
         return ids
 
     async def sent(self, text: str, user: str = "bob", state: str = "delivered") -> bytes:
         """I said this."""
         self.count += 1
-        await self.store.enqueue(user, id_of(self.count), text, 1000 + self.count, "auto")
-        if state != "waiting":
-            await self.store.settle(user, [id_of(self.count)], state, "tcp", "192.0.2.1:5", 3000)
+        await self.store(id_of(self.count), user, b"", text, state)
         return id_of(self.count)
 
     async def found(self, search: str, user: str | None = "bob", **more: Any) -> list[str]:
@@ -107,7 +115,9 @@ class PageTests(HistoryCase):
         await self.said("a", "b")
         await self.sent("to carol", user="carol")
         await self.said("in the group", user="#club")
-        await self.store.mark_read("#club", 5000)
+        await self.database.write(
+            lambda c: c.execute("UPDATE messages SET state = 'read' WHERE user = '#club'").rowcount
+        )
         self.assertEqual(
             [(c.user, c.last.text, c.unread) for c in await self.history.conversations()],
             [("#club", "in the group", 0), ("carol", "to carol", 0), ("bob", "b", 2)],
@@ -210,14 +220,12 @@ class DeletionTests(HistoryCase):
         await self.sent("waits", state="waiting")
         self.assertEqual(await self.history.delete("bob"), Deleted(1, 1))
         self.assertEqual(texts(await self.history.page("bob")), ["waits"])
-        self.assertEqual(len(await self.store.waiting()), 1)
 
     async def test_a_deleted_message_that_comes_once_more_is_known(self) -> None:
         """It is not shown twice."""
         (id,) = await self.said("once")
         await self.history.delete("bob", [id])
-        again = Arrived(id, "bob", B, 1, "once", 1000, 2000, "tcp", "")
-        self.assertFalse(await self.store.receive(again, 2))
+        self.assertFalse(await self.store(id, "bob", B, "once", "received"))
         self.assertEqual(await self.history.page("bob"), [])
 
     async def test_nothing_of_it_is_left_on_the_disk(self) -> None:
