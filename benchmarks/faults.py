@@ -28,7 +28,7 @@ from pathlib import Path
 
 from benchmarks.common import Rig, note, patient, print_machine, print_table, print_targets, run, wait_until
 from benchmarks.fault_flow import COLUMNS, Feeder, Verdict, judge
-from benchmarks.fault_town import Mortal, Person, Receiver, Server, soon
+from benchmarks.fault_town import FLOW, Mortal, Person, Receiver, Server, soon
 
 FAULT = 5.0
 """Seconds for which a database fails."""
@@ -214,6 +214,8 @@ def run_kills(rig: Rig, report: Report, given: argparse.Namespace, rng: random.R
 def run_database(rig: Rig, report: Report, given: argparse.Namespace, kind: str, whose: str) -> None:
     """A part with a database that fails: ``kind`` is "lock" or "full"."""
     disks = ("server", "sender", "receiver") if kind == "full" else ()
+    name = f"{whose}: {'disk full' if kind == 'full' else 'database locked'}, {FAULT:g} s"
+    note(name)
     with small_disks(rig, disks) as folder:
         town = Town(rig, folder, channel_of(given))
 
@@ -222,9 +224,11 @@ def run_database(rig: Rig, report: Report, given: argparse.Namespace, kind: str,
 
         try:
             verdict, recovery, during = database_fails(town, fault)
+        except TimeoutError as error:
+            report.targets.append((f"{name}: {error}; seconds until messages flow again", FLOW, RECOVERY, False))
+            return
         finally:
             town.stop()
-    name = f"{whose}: {'disk full' if kind == 'full' else 'database locked'}, {FAULT:g} s"
     report.add(name, verdict, town.feeder)
     report.pauses.append((f"{name} ({during} came meanwhile)", 1, recovery, recovery))
     report.targets.append((f"{name}: seconds until messages flow again", recovery, RECOVERY, False))
