@@ -37,7 +37,7 @@ from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.verification import Verification
 from p2pim.storage.database import Database
-from p2pim.storage.home import HomeStore
+from p2pim.storage.history import History
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.keys import DeviceList
@@ -71,7 +71,8 @@ class Account:
         self._stopped = False
         self._doubted: set[str] = set()
         self.database = Database(context.reactor, context.home.database, "peer")
-        self.store = HomeStore(self.database)
+        self.history = History(self.database)
+        self._lives.add(load=self.history.open)
         self.session = session(self)
         self._make_parts()
 

@@ -19,13 +19,14 @@ from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
 from p2pim.core.doctor import Circumstances, Report
-from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
-from p2pim.core.message_ids import read_message_id, show_message_id
+from p2pim.core.limits import FIRST_PING, MESSAGE_TEXT
+from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
+from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.key_calls import KeyCalls, check_not_changed
 from p2pim.peer.outbox import Settled
@@ -34,13 +35,15 @@ from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.udp_paths import UdpPaths
-from p2pim.storage.home import HistoryEntry
 from p2pim.wire import signals as s
 
 
-class Peer(PeopleApi, KeyCalls):
-    """A person's side: one device of one account. See `HomeAccount` for signing in and out, and for events; `PeopleApi`
-    for contacts, presence, and queries; `KeyCalls` for verification and devices."""
+class Peer(PeopleApi, KeyCalls, HomeHistory):
+    """A person's side: one device of one account.
+
+    See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
+    `KeyCalls` for verification and devices; `HomeHistory` for what was said.
+    """
 
     @property
     def p2p(self) -> UdpPaths | None:
@@ -125,16 +128,6 @@ class Peer(PeopleApi, KeyCalls):
         if last:
             account.delivery.tell_my_devices(s.ReadMark(user, last))
         return sum(map(len, by_device.values()))
-
-    async def history(
-        self, user: str, search: str = "", limit: int = HISTORY_PAGE, before: str = ""
-    ) -> list[HistoryEntry]:
-        """The newest ``limit`` messages with ``user``, oldest first; ``before`` is a message's id."""
-        account = await self.opened()
-        point = read_message_id(before) if before else None
-        if before and point is None:
-            raise Usage(f"{before!r} is no message id.")
-        return await account.store.history(canonical_name(user), search, limit, point)
 
     # --- channels
 
@@ -265,7 +258,10 @@ def _check_not_blocked(account: Account, user: str) -> None:
 
 
 def _check_message(text: str, route: str) -> None:
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise Usage("The message is no text: it holds half a character.") from None
     if not text:
         raise Usage("The message is empty.")
     if size > MESSAGE_TEXT:

@@ -13,16 +13,15 @@ import msgspec
 from msgspec import Meta, Struct
 from twisted.internet.defer import CancelledError, Deferred
 
-from p2pim.core.limits import HISTORY_PAGE, JOURNAL_LINES
-from p2pim.core.message_ids import show_message_id
+from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import as_json, rfc3339
+from p2pim.peer.events import as_json
+from p2pim.peer.local_history import HISTORY_METHODS
 from p2pim.peer.local_keys import KEY_METHODS
 from p2pim.peer.local_people import PEOPLE_METHODS, Item, OfUser, Params
 from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
-from p2pim.storage.home import HistoryEntry
 
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 
@@ -46,13 +45,6 @@ class PingParams(Params, frozen=True):
     count: Annotated[int, Meta(ge=1, le=1_000_000)] = 4
     route: str = "auto"
     interval: Annotated[float, Meta(ge=0, le=3600)] = 0.2
-
-
-class History(Params, frozen=True):
-    user: str
-    search: str = ""
-    limit: Annotated[int, Meta(ge=1, le=HISTORY_PAGE)] = 50
-    before: str = ""
 
 
 class Doctor(Params, frozen=True):
@@ -115,30 +107,6 @@ async def _ping(peer: Peer, params: PingParams, item: Item) -> dict[str, Any]:
     }
 
 
-async def _history(peer: Peer, params: History, item: Item) -> dict[str, Any]:
-    entries = await peer.history(params.user, params.search, params.limit, params.before)
-    return {"messages": [_entry(entry) for entry in entries]}
-
-
-def _entry(entry: HistoryEntry) -> dict[str, Any]:
-    return {
-        "id": show_message_id(entry.id),
-        "user": entry.user,
-        "direction": entry.direction,
-        "text": entry.text,
-        "route": entry.route,
-        "state": entry.state,
-        "sent_at": _time(entry.sent_at),
-        "received_at": _time(entry.received_at),
-        "read_at": _time(entry.read_at),
-        "address": entry.address,
-    }
-
-
-def _time(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else rfc3339(milliseconds / 1000)
-
-
 async def _read(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     return {"user": params.user, "read": await peer.mark_read(params.user)}
 
@@ -172,11 +140,11 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     "disconnect": (OfUser, _disconnect),
     "channels": (Params, _channels),
     "ping": (PingParams, _ping),
-    "history": (History, _history),
     "read": (OfUser, _read),
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
+    **HISTORY_METHODS,
     **PEOPLE_METHODS,
     **TRANSFER_METHODS,
     **KEY_METHODS,

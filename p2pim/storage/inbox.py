@@ -28,10 +28,12 @@ CLOCK_AHEAD = 86_400_000
 _KNOWN = (
     "SELECT 1 FROM messages WHERE user = ?1 AND device = ?2 AND id = ?3"
     " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3"
 )
 _KNOWN_OF_MINE = (
     "SELECT 1 FROM own_copies WHERE device = ?2 AND id = ?3"
     " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3"
 )
 _SHOW = (
     "INSERT INTO messages (id, user, device, seq, text, sent_at, received_at, route, address, state)"

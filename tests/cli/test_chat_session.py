@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2pim.cli.chat.screen import LINES_KEPT
 from p2pim.cli.chat.session import ChatSession
 from p2pim.core.limits import TYPING_SHOWN
 from p2pim.errors import Interrupted, NoDirectPath, NoSuchUser, RateLimited
@@ -52,6 +53,7 @@ class ChatCase(SynchronousTestCase):
 
     def draw(self) -> None:
         self.drawn += 1
+        self.screen.draw(80, 24)
 
     def start(self) -> None:
         self.session.start()
@@ -160,6 +162,63 @@ class MessageTests(ChatCase):
         self.start()
         self.happens("receipt", id="01", user="bob", state="read", route="relay")
         self.assertEqual((self.screen.lines[0].text, self.screen.lines[0].state), ("yesterday", "read"))
+
+
+class HistoryTests(ChatCase):
+    """What was said before, and what is read now."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.past = [self.message(number) for number in range(1, 121)]
+        self.backend.answers["history"] = self.answer
+        self.start()
+
+    def message(self, number: int) -> dict[str, Any]:
+        return {
+            "id": f"{number:032x}", "number": number, "user": "bob", "direction": "in", "text": f"text {number}",
+            "route": "relay", "state": "read", "sent_at": NOW, "received_at": NOW, "read_at": None, "address": "",
+        }  # fmt: skip
+
+    def answer(self, params: dict[str, Any], item: Any) -> Deferred[dict[str, Any]]:
+        older = [message for message in self.past if message["number"] < (params.get("before") or 1000)]
+        return succeed({"messages": older[-params["limit"] :]})
+
+    def said(self) -> list[str]:
+        return [line.text for line in self.screen.lines if line.who]
+
+    def test_scrolling_to_the_top_fetches_what_is_older(self) -> None:
+        """Until there is no more."""
+        self.assertEqual(self.said(), [f"text {n}" for n in range(71, 121)])
+        for _ in range(60):
+            self.session.keys(b"\x1b[5~")
+        self.assertEqual(self.said(), [f"text {n}" for n in range(1, 121)])
+        self.assertEqual(self.screen.notice, "nothing was said before this")
+
+    def test_older_messages_are_fetched_by_a_command(self) -> None:
+        """As many as one likes, and the first of them is in sight."""
+        self.session.keys(b"/history 7\r")
+        self.assertEqual(self.said()[0], "text 64")
+        self.assertGreater(self.screen.scroll, 0)
+        self.session.keys(b"/history many\r")
+        self.assertIn("from 1 to", self.texts()[-1])
+
+    def test_a_long_history_ends_where_the_screen_does(self) -> None:
+        """A conversation of years is not held in memory."""
+        self.past = [self.message(number) for number in range(-5000, 121)]
+        for _ in range(10):
+            self.session.keys(b"/history 999\r")
+        self.assertEqual(len(self.screen.lines), LINES_KEPT)
+        self.assertIn("p2pim history", self.screen.notice)
+
+    def test_what_is_out_of_sight_is_not_read(self) -> None:
+        """Scrolled back, a message gets no receipt until it is before my eyes."""
+        self.assertEqual(len(self.asked("read")), 1)
+        self.session.keys(b"\x1b[5~")
+        self.happens("message", id="0a", user="bob", text="look", route="relay", address="", sent_at=NOW)
+        self.assertEqual(len(self.asked("read")), 1)
+        for _ in range(3):
+            self.session.keys(b"\x1b[6~")
+        self.assertEqual(len(self.asked("read")), 2)
 
 
 class CommandTests(ChatCase):

@@ -135,7 +135,7 @@ class ContactTests(SynchronousTestCase):
 
 
 class MessageTests(SynchronousTestCase):
-    """msg and history."""
+    """msg."""
 
     SENT: ClassVar[dict[str, Any]] = {
         "id": "01",
@@ -180,19 +180,6 @@ class MessageTests(SynchronousTestCase):
         """Nothing is asked."""
         backend = FakeBackend()
         self.assertEqual((Called(backend, "msg", "bob", "  ").status, backend.asked), (2, []))
-
-    def test_history_shows_route_state_and_time(self) -> None:
-        """Mine and theirs; without the server."""
-        message = {
-            "id": "01", "user": "bob", "direction": "out", "text": "hello", "route": "relay", "state": "read",
-            "sent_at": "2026-01-31T12:00:00.000Z", "received_at": None, "read_at": None, "address": "h:1",
-        }  # fmt: skip
-        backend = FakeBackend({"history": {"messages": [message, {**message, "direction": "in", "text": "ho\x1b[2J"}]}})
-        called = Called(backend, "history", "bob", "--search", "h", "--limit", "7")
-        self.assertRegex(called.out, r"me: hello  \(relayed ✓✓\)\n.* bob: ho␛\[2J  \(relayed\)\n\Z")
-        self.assertEqual(called.online, [False])
-        self.assertEqual(backend.asked[0][1], {"user": "bob", "search": "h", "limit": 7, "before": ""})
-        self.assertEqual(Called(backend, "--json", "history", "bob").objects[0], message)
 
 
 class ChannelTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from p2pim.storage.database import Database
-from p2pim.storage.home import HomeStore
+from p2pim.storage.history import History
 
 
 def id_of(number: int) -> bytes:
@@ -18,7 +18,7 @@ def id_of(number: int) -> bytes:
 class HomeStoreTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.database = Database(reactor, Path(self.mktemp()), "peer")
-        self.store = HomeStore(self.database)
+        self.store = History(self.database)
         self.addCleanup(lambda: self.database.close())
 
     async def receive(self, number: int, text: str = "") -> None:
@@ -34,15 +34,15 @@ class HomeStoreTests(TestCase):
         """The newest page first, each in order."""
         for number in range(1, 8):
             await self.receive(number)
-        newest = await self.store.history("bob", limit=3)
+        newest = await self.store.page("bob", limit=3)
         self.assertEqual([e.text for e in newest], ["text 5", "text 6", "text 7"])
-        older = await self.store.history("bob", limit=3, before=newest[0].id)
+        older = await self.store.page("bob", limit=3, before=newest[0].id)
         self.assertEqual([e.text for e in older], ["text 2", "text 3", "text 4"])
-        self.assertEqual(await self.store.history("bob", before=id_of(99)), [])
+        self.assertEqual(await self.store.page("bob", before=id_of(99)), [])
 
     async def test_a_search_takes_its_text_literally(self) -> None:
         """Percent signs, underscores and backslashes are nothing special."""
         for number, text in enumerate(["100% sure", "100 sure", "a_b", "aXb", "c\\d"], 1):
             await self.receive(number, text)
         for search, found in (("0%", "100% sure"), ("a_b", "a_b"), ("c\\d", "c\\d")):
-            self.assertEqual([e.text for e in await self.store.history("bob", search)], [found])
+            self.assertEqual([e.text for e in await self.store.page("bob", search=search)], [found])

@@ -27,6 +27,8 @@ LOOK_UPS_AT_ONCE: Final = 16
 """Users asked for in one such round."""
 HISTORY_PAGE: Final = 1_000
 """Messages in one answer about the history."""
+HISTORY_EXPORT: Final = 200
+"""Messages of the history that an export holds in memory at a time: 6 MiB of text at the most."""
 OVERTAKE: Final = 32
 """Copies on a slower way, or in the mailbox, that a later one may overtake: an Olm session keeps 40 message keys that
 were skipped, and what needs an older one must be asked for again."""
