@@ -41,6 +41,15 @@ def _presence(event: Event, prefix: str | None) -> str:
     return f"{event['user']} is {event['status']}."
 
 
+def _contact_request(event: Event, prefix: str | None) -> str:
+    how = f" To agree: {prefix} add {event['user']}" if prefix is not None else ""
+    return f"{event['user']} wants to be your contact.{how}"
+
+
+def _contact_accepted(event: Event, prefix: str | None) -> str:
+    return f"{event['user']} is your contact now."
+
+
 def _message(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
 
@@ -110,6 +119,8 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "reconnecting": _reconnecting,
     "signed-out": _signed_out,
     "presence": _presence,
+    "contact-request": _contact_request,
+    "contact-accepted": _contact_accepted,
     "message": _message,
     "receipt": _receipt,
     "channel-opened": _channel_opened,

@@ -22,6 +22,7 @@ from p2pim.errors import Interrupted, P2pimError, Usage
 COMMANDS: Final = {
     "register": "account", "login": "account", "logout": "account", "up": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
+    "status": "contacts",
     "msg": "messages", "history": "history", "chat": "chat",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers",

@@ -18,14 +18,17 @@ from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
+from p2pim.peer.contacts import Contacts
 from p2pim.peer.conversations import Conversations
 from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
 from p2pim.peer.outbox import Outbox
+from p2pim.peer.own_status import OwnStatus
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
+from p2pim.peer.queries import Queries
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
@@ -78,15 +81,23 @@ class Account:
         self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
         self.channels = self._make_channels()
+        self.contacts = Contacts(context, self.session, self.people, self.look_ups, self.channels, background)
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
         self._make_delivery()
+        self.queries = Queries(context.reactor, self.routes, context.rng.getrandbits(62))
+        self._lives.add(stop=self.queries.stop)
+        self.status = OwnStatus(
+            context.reactor, self.session, context.home.credentials().status, self.settings.away_after
+        )
+        self._lives.add(stop=self.status.stop)
         self.transfers = self._make_transfers()
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
         self._search = RecipientSearch(context, self.look_ups, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
             context, self.people, self.look_ups,
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
+            queries=self.queries,
         )  # fmt: skip
         self._lives.add(stop=self.p2p_server.stop)
         self._lives.add(stop=self._search.stop)
@@ -104,6 +115,7 @@ class Account:
             rng=self._context.rng,
             wall=self._wall,
             trusted=self._channel_trusted,
+            known=self.people.knows_me,
         )
         self._lives.add(stop=channels.stop)
         return channels
@@ -159,7 +171,7 @@ class Account:
     def signed_in(self, welcome: m.Welcome) -> None:
         """A session stands."""
         self._welcomed(welcome)
-        self.people.signed_in(welcome.contacts)
+        related = self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
@@ -176,6 +188,7 @@ class Account:
         self.outbox.refresh_all()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
+        self.contacts.signed_in(related, self.outbox.users())
         self._search.start()
 
     def interrupted(self, reason: str) -> None:
@@ -211,14 +224,19 @@ class Account:
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
-        before = set(self.people.devices(person.user))
+        before, relation = set(self.people.devices(person.user)), self.people.relation(person.user)
         changed = self.people.changed(person)
         self.channels.presence_changed(person)
-        if changed:
+        self.contacts.changed(person.user, relation)
+        if changed and person.status:
             self._emit(events.PresenceChanged(at=self._wall(), user=person.user, status=person.status))
         self._devices_appeared(person.user, before)
         if before and not self.people.devices(person.user):
             self._away(person.user)
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """The server names another P2P server, or none any more."""
+        self.p2p_server.welcomed(told, self.session.server_address[0])
 
     # --- IChannelUser
 

@@ -23,99 +23,32 @@ from p2pim.core.limits import FIRST_PING, MESSAGE_TEXT
 from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
 from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
+from p2pim.peer.people_api import PeopleApi
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.udp_paths import UdpPaths
-from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 
 
-class Peer(HomeHistory):
+class Peer(PeopleApi, HomeHistory):
     """A person's side: one device of one account.
 
-    See `HomeAccount` for signing in and out, and for events; `HomeHistory` for what was said.
+    See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
+    `HomeHistory` for what was said.
     """
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session with the server now."""
-        return self._account is not None and self._account.people.connected
 
     @property
     def p2p(self) -> UdpPaths | None:
         """The UDP half: sockets, candidates, checks. None while there is no P2P server, when no UDP is ever sent."""
         udp = self._account.channels.udp if self._account is not None else None
         return udp if udp is not None and udp.open else None
-
-    def _live(self) -> Account:
-        """The account, with a session.
-
-        :raises ServerUnreachable: there is no connection to the server now.
-        """
-        if self._account is None:
-            raise NotSignedIn
-        if not self._account.people.connected:
-            raise ServerUnreachable("There is no connection to the server now; p2pim keeps trying.")
-        return self._account
-
-    def _running(self) -> Account:
-        if self._account is None:
-            raise NotSignedIn
-        return self._account
-
-    # --- people
-
-    async def who(self, all: bool = False) -> list[m.Person]:
-        """My contacts with their presence; with ``all`` everyone online whom I may see, too."""
-        account = self._live() if all else self._running()
-        if not all:
-            return account.people.contacts()
-        found = await account.session.request(m.WhoIsOnline)
-        people = {person.user: person for person in account.people.contacts()}
-        for person in found.people if isinstance(found, m.Found) else []:
-            account.look_ups.note(person)
-            people[person.user] = person
-        return sorted(people.values(), key=lambda person: person.user)
-
-    async def add(self, user: str) -> m.Person:
-        """Put ``user`` on my contact list; gives their presence.
-
-        :raises NoSuchUser: there is nobody of that name.
-        """
-        account, user = self._live(), canonical_name(user)
-        found = await account.session.request(lambda number: m.AddContact(number, user))
-        person = m.Person(user, "offline")
-        if isinstance(found, m.Found) and found.people:
-            person = found.people[0]
-        account.people.relate(user, "contact")
-        account.look_ups.note(person)
-        return person
-
-    async def remove(self, user: str) -> None:
-        """Take ``user`` off my contact list."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.RemoveContact(number, user))
-        account.people.relate(user, "")
-
-    async def block(self, user: str) -> None:
-        """``user`` reaches me no more: not through the server, and not by a channel."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.BlockUser(number, user, True))
-        account.people.relate(user, "blocked")
-        account.channels.disconnect(user, "blocked")
-
-    async def unblock(self, user: str) -> None:
-        """``user`` may reach me again."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.BlockUser(number, user, False))
-        account.people.relate(user, "")
 
     # --- messages
 
@@ -133,6 +66,7 @@ class Peer(HomeHistory):
         """
         account, user = self._running(), canonical_name(user)
         _check_message(text, route)
+        self.active()
         started = self._reactor.seconds()
         await self._prepare(account, user, route)
         message = await account.outbox.put(user, text, route)
@@ -158,6 +92,7 @@ class Peer(HomeHistory):
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
+        await account.contacts.acquaint(user)
         if route == DIRECT:
             await account.conversations.connect(user)
         elif self.connected and not account.people.devices(user):
@@ -167,12 +102,6 @@ class Peer(HomeHistory):
         if timeout is not None:
             settled.addTimeout(timeout, self._reactor, onTimeoutCancel=lambda value, _: _no_receipt(user))
         return await settled
-
-    def typing(self, user: str) -> None:
-        """Tell the devices of ``user`` that I am writing."""
-        account, user = self._running(), canonical_name(user)
-        for device in account.routes.ways(user):
-            account.routes.send(user, device, s.Typing())
 
     async def mark_read(self, user: str) -> int:
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
@@ -193,6 +122,8 @@ class Peer(HomeHistory):
         :raises NoDirectPath: none can be made; ``reasons`` tell why.
         """
         account, user = self._running(), canonical_name(user)
+        _check_not_blocked(account, user)
+        await account.contacts.acquaint(user)
         channel = await account.conversations.connect(user)
         if channel.rtt is None:
             await self._measured(channel)
@@ -231,18 +162,29 @@ class Peer(HomeHistory):
         channel = await self._channel_for(account, user, route)
         return await channel.ping(), channel.kind
 
+    async def ping_channel(self, user: str) -> tuple[float, str]:
+        """The same by the direct channel that stands; none is made.
+
+        :raises NoRoute: there is none.
+        """
+        account, user = self._running(), canonical_name(user)
+        channel = account.channels.channel_to(user)
+        if channel is None:
+            raise NoRoute(f"There is no channel to {user}; connect first.")
+        return await channel.ping(), channel.kind
+
     async def _channel_for(self, account: Account, user: str, route: str) -> IChannel:
         if route not in ROUTES:
             raise Usage(f"{route!r} is no route: {', '.join(ROUTES)}.")
         if route == DIRECT:
             return await account.conversations.connect(user)
+        failed: P2pimError = NoRoute(f"{user} is not online.")
         for device in await account.routes.devices_of(user):
-            return await account.routes.need_bulk_channel(user, device, route)
-        raise NoRoute(f"{user} is not online.")
-
-    async def ping_server(self) -> float:
-        """Seconds to the server and back."""
-        return await self._live().session.ping()
+            try:
+                return await account.routes.need_bulk_channel(user, device, route)
+            except Offline as error:  # the next one may be there: of strangers it is not known which are
+                failed = error
+        raise failed
 
     async def doctor(self, p2p_server: str | None = None, server_problem: str = "") -> Report:
         """What this network lets through, found by asking the P2P server (or another one, ``HOST:PORT``).
@@ -288,6 +230,8 @@ class Peer(HomeHistory):
         """
         account, user = self._running(), canonical_name(user)
         _check_not_blocked(account, user)
+        self.active()
+        await account.contacts.acquaint(user)
         if self.connected and not account.people.devices(user):
             await account.look_ups.look_up(user)
         return await account.transfers.offer(user, path, comment, route)

@@ -66,6 +66,22 @@ class PresenceChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContactRequested(Event):
+    """A user asks to be my contact."""
+
+    event: ClassVar[str] = "contact-request"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactAccepted(Event):
+    """A user whom I asked is my contact now."""
+
+    event: ClassVar[str] = "contact-accepted"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Typing(Event):
     """A user is writing to me."""
 

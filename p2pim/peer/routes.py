@@ -91,17 +91,27 @@ class Routes:
         self._session.send_envelope(user, device, MESSAGE, encode_signal(message), on_failed)
         return RELAY, self._server
 
-    def send(self, user: str, device: bytes, signal: Signal) -> None:
-        """Send a signal by the best way there is; it may get lost."""
+    def send(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
+        """Send a signal by the best way there is; it may get lost. ``on_failed`` hears when the server says so."""
         channel = self._channels.channel_to(user, device)
         if channel is not None:
             channel.send(signal)
         else:
-            self.send_through_server(user, device, signal)
+            self.send_through_server(user, device, signal, on_failed)
 
-    def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
+    def send_through_server(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
         """Send a signal through the server, uncounted."""
-        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal))
+        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
+
+    def direct_devices(self, user: str) -> list[bytes]:
+        """The devices of ``user`` to which a direct channel stands, the best one first."""
+        best = self._channels.channel_to(user)
+        others = [each for each in self._channels.all() if each.user == user and each.kind in DIRECT_KINDS]
+        return list(dict.fromkeys(each.device for each in [best, *others] if each is not None))
 
     # --- bulk
 

@@ -44,6 +44,7 @@ from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.requests import OnFailed, Requests
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
     Done,
     Failed,
@@ -52,6 +53,7 @@ from p2pim.wire.messages import (
     Hello,
     Incoming,
     Message,
+    P2pServerChanged,
     Ping,
     Pong,
     PresenceChanged,
@@ -113,6 +115,7 @@ class Session:
         """Of the server's certificate, as of the last connection."""
         self.welcome: Welcome | None = None
         """What the server said on the last sign-in."""
+        self.status = "online"  # what the next sign-in says of me
         self._reactor = reactor
         self._device = device
         self._device_name = device_name
@@ -161,7 +164,7 @@ class Session:
     async def sign_in(self, name: str, password: str | None = None, token: bytes | None = None) -> Welcome:
         """Sign in with the password, or with the token of an earlier `Welcome`. Raises as `register` does."""
         self._name = name
-        return await self._introduce(SignIn(name, self._device, self._device_name, password, token))
+        return await self._introduce(SignIn(name, self._device, self._device_name, password, token, self.status))
 
     def start(self, name: str = "", token: bytes = b"") -> None:
         """Stay signed in from now on; with ``name`` and ``token`` also without an earlier `sign_in`."""
@@ -277,7 +280,7 @@ class Session:
         self._user.reconnecting(reason)
         if self._state is not _State.AWAY:
             return
-        greeting = SignIn(self._name, self._device, self._device_name, None, self._token)
+        greeting = SignIn(self._name, self._device, self._device_name, None, self._token, self.status)
         attempt = Deferred.fromCoroutine(self._introduce(greeting))
         attempt.addErrback(self._attempt_failed)
         attempt.addErrback(lambda failure: self._log.failure("An attempt to reconnect broke.", failure))
@@ -311,7 +314,7 @@ class Session:
         self._connection = connection
         self.fingerprint = connection.fingerprint
         self.trust = self.trust.pinned(connection.fingerprint)
-        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE))
+        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE, FEATURES))
         connection.send(self._greeting)
 
     def message_received(self, connection: ServerConnection, message: FromServer) -> None:
@@ -366,14 +369,14 @@ class Session:
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
         if isinstance(message, Incoming):
             self._user.envelope_received(message.sender, message.device, message.kind, message.payload)
-        elif isinstance(message, Done | Found | SpliceTickets):
-            self._requests.answered(message.id, message)
-        elif isinstance(message, Pong):
-            self._requests.answered(message.nonce, message)
+        elif isinstance(message, Done | Found | SpliceTickets | Pong):
+            self._requests.answered(message.nonce if isinstance(message, Pong) else message.id, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
+        elif isinstance(message, P2pServerChanged):
+            self._user.p2p_server_changed(message.p2p_server)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:

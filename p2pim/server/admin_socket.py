@@ -81,10 +81,7 @@ class AdminDesk:
         self._sign_out(user, "disabled", "This account was deleted by the server's operator.")
         house.names.forget(user)
         house.counters.forget(user)
-        for online in house.directory.users.values():
-            online.entry.blocked.discard(user)
-            if user in online.entry.contacts:
-                house.announcer.graph.remove_contact(online.name, user)
+        house.announcer.graph.forget(user)
 
     def _add_live(self, result: Json) -> None:
         house = self._house

@@ -101,6 +101,12 @@ class House:
         """What a newcomer is told of a P2P server: the one configured, else the one beside this server."""
         return self.settings.p2p.address or self.beside.told()
 
+    def tell_p2p_server(self) -> None:
+        """Tell those who are signed in of what newcomers are told of a P2P server."""
+        told = self.p2p_server()
+        for connection in list(self.connections):
+            connection.p2p_server_changed(told)
+
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)

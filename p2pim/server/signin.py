@@ -43,7 +43,7 @@ from p2pim.server.settings import ServerSettings
 from p2pim.server.store import Store
 from p2pim.server.users import Users
 from p2pim.storage import accounts
-from p2pim.storage.accounts import Lists
+from p2pim.storage.contacts import Lists
 from p2pim.wire.messages import Register, SignIn
 
 _log = Logger()
@@ -122,12 +122,13 @@ class SignInDesk:
     async def _by_token(self, name: str, message: SignIn, token: bytes) -> tuple[Lists, bytes]:
         now = self._wall()
         work = partial(accounts.resume, name=name, device=message.device, token=token, now=now)
-        revocations = -1
-        while revocations != self._store.revocations:
-            revocations = self._store.revocations
+        revision, touch = None, True
+        while revision != self._store.revision(name):
+            revision = self._store.revision(name)
             resumed = await self._store.read(work)
-        if resumed.touch:
-            await self._store.write(partial(accounts.touch_device, name=name, device=message.device, now=now))
+            if resumed.touch and touch:
+                await self._store.write(partial(accounts.touch_device, name=name, device=message.device, now=now))
+                touch = False
         return resumed.lists, token
 
     async def _by_password(self, name: str, message: SignIn, password: str, host: str) -> tuple[Lists, bytes]:
@@ -164,9 +165,9 @@ class SignInDesk:
             name=name, device=message.device, device_name=message.device_name, token=token, now=self._wall(),
             proven=proven,
         )  # fmt: skip
-        revocations = -1
-        while revocations != self._store.revocations:
-            revocations = self._store.revocations
+        revision = None
+        while revision != self._store.revision(name):
+            revision = self._store.revision(name)
             try:
                 lists = await self._store.write(work)
             except BadToken:
@@ -195,7 +196,7 @@ class SignInDesk:
         await self._make(name, message, token := self._random_bytes(TOKEN_BYTES), mode == "invite")
         self._names.learn(name)
         _log.info("registered {user} from {host}", user=name, host=origin.host)
-        return Admitted(self._open(name, Lists([], []), message, "online", origin), token)
+        return Admitted(self._open(name, Lists(), message, "online", origin), token)
 
     async def _make(self, name: str, message: Register, token: bytes, invited: bool) -> None:
         password = await self._passwords.hash(message.password)
@@ -235,7 +236,7 @@ class SignInDesk:
         self._check_room(name, message.device)
         limits = self._settings().limits
         return self._users.arrive(
-            Entry(name, lists.contacts, lists.blocked),
+            Entry(name, lists.contacts, lists.blocked, lists.requested, lists.asks),
             message.device,
             origin.client,
             id=self._random_bytes(SESSION_BYTES),

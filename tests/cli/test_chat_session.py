@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.cli.chat.screen import LINES_KEPT
 from p2pim.cli.chat.session import ChatSession
+from p2pim.core.limits import TYPING_SHOWN
 from p2pim.errors import Interrupted, NoDirectPath, NoSuchUser, RateLimited
 from tests.cli.fakes import FakeBackend
 
@@ -281,3 +282,34 @@ class EndTests(ChatCase):
         self.session.keys(b"hello\r")
         self.session.stop()
         self.assertTrue(self.sent[0].called)
+
+
+class WritingTests(ChatCase):
+    """That the other side is writing is shown for as long as it is likely."""
+
+    def test_a_notice_is_shown_for_some_seconds_and_renewed(self) -> None:
+        """Nothing says that somebody has stopped; whoever is writing says so again and again."""
+        self.start()
+        self.happens("typing", user="bob")
+        self.assertEqual(self.screen.notice, "bob is writing…")
+        self.clock.advance(TYPING_SHOWN - 1)
+        self.happens("typing", user="bob")
+        self.clock.advance(TYPING_SHOWN - 1)
+        self.assertEqual(self.screen.notice, "bob is writing…")
+        self.clock.advance(2)
+        self.assertEqual(self.screen.notice, "")
+
+    def test_others_who_write_are_not_shown_here(self) -> None:
+        """It is bob's conversation, and a message ends his writing."""
+        self.start()
+        self.happens("typing", user="carol")
+        self.assertEqual(self.screen.notice, "")
+        self.happens("typing", user="bob")
+        self.happens("message", id="1", user="bob", text="hi", route="tcp", address="", sent_at=NOW)
+        self.assertEqual(self.screen.notice, "")
+
+    def test_a_request_to_be_contacts_is_remarked(self) -> None:
+        """With what to type."""
+        self.start()
+        self.happens("contact-request", user="bob")
+        self.assertIn("p2pim add bob", self.texts()[-1])

@@ -105,6 +105,34 @@ class ContactTests(SynchronousTestCase):
             self.assertEqual((called.status, backend.asked), (0, [(command, {"user": "Bob"})]))
             self.assertIn("bob", called.out)
 
+    def test_adding_tells_what_came_of_it(self) -> None:
+        """Asked, or agreed."""
+        for relation, words in (("requested", "has to agree"), ("contact", "is a contact (online)")):
+            backend = FakeBackend({"add": {"user": "bob", "status": "online", "relation": relation}})
+            self.assertIn(words, Called(backend, "add", "bob").out)
+
+    def test_removing_tells_what_has_ended(self) -> None:
+        """A request of theirs, one of mine, or more."""
+        for was, words in (("asks", "declined"), ("requested", "withdrawn"), ("contact", "no contact")):
+            backend = FakeBackend({"remove": {"user": "bob", "removed": True, "was": was}})
+            self.assertIn(words, Called(backend, "remove", "bob").out)
+
+    def test_who_shows_who_asks_and_how_to_answer(self) -> None:
+        """They are no contacts, and not in the table."""
+        asks = {**self.PERSON, "user": "carol", "status": "unknown", "route": None, "relation": "asks"}
+        called = Called(FakeBackend({"who": {"people": [self.PERSON, asks]}}), "who")
+        self.assertNotIn("unknown", called.out)
+        self.assertRegex(called.out + called.err, "carol wants to be your contact: p2pim .*add carol")
+
+    def test_the_status_is_shown_and_set(self) -> None:
+        """With the address that the server sees."""
+        mine = {"user": "alice", "server": "h:1", "address": "10.0.0.2:5", "status": "away", "chosen": "online"}
+        backend = FakeBackend({"status": mine})
+        self.assertEqual(Called(backend, "status").out, "alice is away by itself, seen by h:1 at 10.0.0.2:5\n")
+        Called(backend, "status", "busy")
+        self.assertEqual(backend.asked, [("status", {"set": ""}), ("status", {"set": "busy"})])
+        self.assertEqual(Called(backend, "status", "asleep").status, 2)
+
 
 class MessageTests(SynchronousTestCase):
     """msg."""

@@ -211,7 +211,7 @@ class DeliveryTests(SynchronousTestCase):
         run_state_machine_as_test(
             DeliveryMachine,
             settings=settings(
-                max_examples=400,
+                max_examples=150,
                 stateful_step_count=50,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

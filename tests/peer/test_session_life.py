@@ -13,14 +13,18 @@ from p2pim.errors import (
     P2pimError,
     TimedOut,
 )
-from p2pim.peer.session import Trust
+from p2pim.peer.session import SOFTWARE, Trust
 from p2pim.wire.messages import (
+    FEATURES,
+    PROTOCOL_VERSION,
     Done,
     Failed,
     Found,
+    Hello,
     Incoming,
     LookUp,
     Message,
+    P2pServerChanged,
     Person,
     Ping,
     PresenceChanged,
@@ -250,11 +254,17 @@ class RequestTests(SessionCase):
         self.assertEqual([type(error) for error in failures], [NotSignedIn])
 
     def test_what_the_server_pushes_is_heard(self) -> None:
-        """Envelopes and presence."""
+        """Envelopes, presence, and another P2P server: all that this client has said it understands."""
+        (hello,) = self.server.last.of(Hello)
+        self.assertEqual(hello, Hello(PROTOCOL_VERSION, SOFTWARE, FEATURES))
         self.server.last.send(Incoming("bob", b"b" * 16, 1, b"payload"))
         self.server.last.send(PresenceChanged(Person("bob", "away")))
+        self.server.last.send(P2pServerChanged("192.0.2.3:9901"))
         self.network.run(0.1)
-        self.assertEqual(self.user.heard[1:], [("envelope", "bob", b"b" * 16, 1, b"payload"), ("presence", "bob")])
+        self.assertEqual(
+            self.user.heard[1:],
+            [("envelope", "bob", b"b" * 16, 1, b"payload"), ("presence", "bob"), ("p2p-server", "192.0.2.3:9901")],
+        )
 
     def test_a_frame_against_the_protocol_ends_the_connection(self) -> None:
         """With its reason; then it comes back."""

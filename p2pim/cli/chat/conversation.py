@@ -71,6 +71,11 @@ class Conversation:
         self.screen.scroll = 0
         return line
 
+    def writes_no_more(self) -> None:
+        """There was no further notice that they are writing."""
+        if self.screen.notice == f"{self.user} is writing…":
+            self.screen.notice = self.status
+
     def settled(self, line: Line, result: Mapping[str, Any]) -> None:
         """The answer to sending ``line``."""
         self._mine[str(result["id"])] = line
@@ -101,7 +106,9 @@ class Conversation:
             if line is not None:
                 self._reach(line, str(event["state"]), line.route)
         elif kind == "typing":
-            self.screen.notice = "is writing…"
+            self.screen.notice = f"{self.user} is writing…"
+        elif kind in ("contact-request", "contact-accepted"):
+            self.remark(event_line(event, self._prefix) or "")
         elif kind == "presence":
             self.status = self.screen.notice = str(event["status"])
         elif kind == "channel-opened":

@@ -15,12 +15,10 @@ from p2pim.cli.chat.conversation import Conversation
 from p2pim.cli.chat.editor import LineEditor
 from p2pim.cli.chat.keys import KeyReader
 from p2pim.cli.chat.screen import Line, Screen
-from p2pim.core.limits import HISTORY_PAGE
+from p2pim.core.limits import HISTORY_PAGE, TYPING_EVERY, TYPING_SHOWN
 from p2pim.errors import Interrupted, NoSuchUser, P2pimError
 
 HISTORY_SHOWN = 50
-TYPING_EVERY = 3.0
-"""Seconds between two notices that I am writing."""
 HELP = (
     "/send PATH offers a file or folder, /accept ID and /reject ID answer an offer, /quit (or Ctrl-D) ends,\n"
     "//x says /x, PageUp and PageDown scroll, /history N brings N older messages.\n"
@@ -57,6 +55,7 @@ class ChatSession:
         self._typed = float("-inf")
         self._fetching = False
         self._unseen = False
+        self._writing: Any = None
 
     def start(self) -> None:
         """Show what was said, listen, and try for a direct channel meanwhile."""
@@ -77,6 +76,8 @@ class ChatSession:
         self.ended.addErrback(lambda failure: None)  # whoever waited for it has been told
         for running in list(self._running):
             running.cancel()
+        if self._writing is not None and self._writing.active():
+            self._writing.cancel()
 
     def keys(self, data: bytes) -> None:
         """What the terminal sent; nothing is its end."""
@@ -219,11 +220,22 @@ class ChatSession:
     def _event(self, event: dict[str, Any]) -> None:
         if self._conversation.event(event):
             self._unseen = True
+        if event.get("event") == "typing" and event.get("user") == self._user:
+            self._notice_for_a_while()
         self._draw()
         if self._unseen and not self.screen.scroll:
             self._seen()
         if event.get("event") == "signed-out":
             self._end(P2pimError(f"Signed out: {event.get('message') or event.get('reason')}"))
+
+    def _notice_for_a_while(self) -> None:
+        if self._writing is not None and self._writing.active():
+            self._writing.cancel()
+        self._writing = self._clock.callLater(TYPING_SHOWN, self._writes_no_more)
+
+    def _writes_no_more(self) -> None:
+        self._conversation.writes_no_more()
+        self._draw()
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         return await self._backend.call(method, params, ignore_item)

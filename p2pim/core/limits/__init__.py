@@ -12,6 +12,7 @@ from p2pim.core.limits.checks import *
 from p2pim.core.limits.common import *
 from p2pim.core.limits.delivery import *
 from p2pim.core.limits.p2p_server import *
+from p2pim.core.limits.people import *
 from p2pim.core.limits.server import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *
