@@ -17,4 +17,5 @@ from p2pim.errors.local import *
 from p2pim.errors.requests import *
 from p2pim.errors.routes import *
 from p2pim.errors.signin import *
+from p2pim.errors.stored import *
 from p2pim.errors.transfers import *

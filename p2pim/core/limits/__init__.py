@@ -13,6 +13,7 @@ from p2pim.core.limits.common import *
 from p2pim.core.limits.delivery import *
 from p2pim.core.limits.p2p_server import *
 from p2pim.core.limits.server import *
+from p2pim.core.limits.stored import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *
 from p2pim.core.limits.units import *
