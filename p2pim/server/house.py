@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -26,8 +26,11 @@ from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin, SignInDesk
 from p2pim.server.splices import SpliceDesk
 from p2pim.server.store import IDatabase, Store
+from p2pim.server.store_bulk import Threads
+from p2pim.server.store_desk import StoreDesk
 from p2pim.server.users import Users
 from p2pim.storage import accounts
+from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.messages import Person, Register, SignIn
 
 _log = Logger()
@@ -39,6 +42,8 @@ class House:
     :param wall: the time in seconds since 1970.
     :param random_bytes: a source of secrets, as `os.urandom`.
     :param beside: the P2P server beside this one.
+    :param stored: where files for people who are away are kept; None: they are not.
+    :param disk: runs disk jobs.
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class House:
         wall: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         beside: BesideP2p | None = None,
+        stored: StoredFolder | None = None,
+        disk: Threads = maybeDeferred,
     ) -> None:
         self.clock = clock
         self.beside = beside or BesideP2p(None)
@@ -65,8 +72,10 @@ class House:
         self.users = Users(self.directory, self.announcer, self.counters)
         self.names = KnownNames(self.store)
         self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
+        self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
+        self.take_bulk = self.files.take
         self.forward = Relay(clock, self.directory, self.names).forward
-        self.request = Requests(clock, self.store, self.users, self.names, self.splices).handle
+        self.request = Requests(clock, self.store, self.users, self.names, self.splices, self.files.answers).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
         self.port = PortFactory(self.gate, self, tls, self.splices.take)
@@ -82,6 +91,7 @@ class House:
         """Take these settings from now on; sessions that stand keep theirs."""
         self.settings = settings
         self.gate.per_address = settings.limits.connections_per_address
+        self.files.section = settings.files
         self.announcer.graph.everyone = EVERYONE_ROSTER if settings.server.roster == "everyone" else 0
 
     # --- for connections
@@ -121,6 +131,7 @@ class House:
         for connection in list(self.connections):
             connection.check(now)
         self.splices.sweep(now)
+        self.files.sweep(now)
 
     def write_counters(self) -> Deferred[None]:
         """Commit what was counted; one writing at a time. Does not fail: what cannot be written is counted on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,8 @@ from p2pim.wire.messages import (
 )
 
 _log = Logger()
-_Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
+Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
+"""Gives the answer to a request of a session; a `P2pimError` becomes `Failed`."""
 
 
 def _canonical(name: str) -> str:
@@ -60,22 +61,34 @@ def _canonical(name: str) -> str:
 
 
 class Requests:
-    """Carries out requests and answers them."""
+    """Carries out requests and answers them.
 
-    def __init__(self, clock: IReactorTime, store: Store, users: Users, names: KnownNames, splices: SpliceDesk) -> None:
+    :param more: what is answered elsewhere.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: Store,
+        users: Users,
+        names: KnownNames,
+        splices: SpliceDesk,
+        more: Mapping[type[Message], Answer],
+    ) -> None:
         self._clock = clock
         self._store = store
         self._users = users
         self._announcer = users.announcer
         self._names = names
         self._splices = splices
-        self._answers: dict[type[Message], _Answer] = {
+        self._answers: dict[type[Message], Answer] = {
             AddContact: self._add_contact,
             RemoveContact: self._remove_contact,
             BlockUser: self._block,
             LookUp: self._look_up,
             WhoIsOnline: self._who_is_online,
             OpenSplice: self._open_splice,
+            **more,
         }
 
     def handle(self, session: Session, message: Message) -> None:
