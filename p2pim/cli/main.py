@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
     "msg": "messages", "history": "messages", "chat": "chat",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
-    "resume": "transfers", "cancel": "transfers",
+    "resume": "transfers", "cancel": "transfers", "leave": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",
     "doctor": "doctor", "demo": "demo", "admin": "admin",
 }  # fmt: skip

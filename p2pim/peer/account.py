@@ -29,6 +29,7 @@ from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
+from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
@@ -131,6 +132,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
+            access=StoreAccess(self._context.reactor, self.session, self._post),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -173,6 +175,7 @@ class Account:
         self.outbox.refresh_all()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
+        self.transfers.left.server_appeared()
         self._search.start()
 
     def interrupted(self, reason: str) -> None:
@@ -216,6 +219,15 @@ class Account:
         self._devices_appeared(person.user, before)
         if before and not self.people.devices(person.user):
             self._away(person.user)
+
+    def stored_ended(self, file: bytes, outcome: str) -> None:
+        """The server says what became of a file in its store."""
+        self.transfers.left.ended(file, outcome)
+
+    async def _post(self, user: str, signal: s.FileLeft) -> None:
+        """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
+        for device in self.people.devices(user):
+            self.routes.send(user, device, signal)
 
     # --- IChannelUser
 

@@ -30,5 +30,8 @@ class ISessionUser(Interface):
     def envelope_received(sender: str, device: bytes, kind: int, payload: bytes) -> None:
         """An envelope from ``device`` of ``sender``; the payload is a signal, not yet decoded."""
 
+    def stored_ended(file: bytes, outcome: str) -> None:
+        """A file at the server's store has been "fetched", "rejected", "withdrawn", or has "expired"."""
+
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""

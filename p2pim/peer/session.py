@@ -64,6 +64,7 @@ from p2pim.wire.messages import (
     SpliceTickets,
     Welcome,
 )
+from p2pim.wire.store import DownloadOpened, StoredEnded, StoredStates, UploadOpened
 
 __all__ = ["ISessionUser", "ServerAddress", "Session", "Trust"]
 
@@ -366,7 +367,7 @@ class Session:
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
         if isinstance(message, Incoming):
             self._user.envelope_received(message.sender, message.device, message.kind, message.payload)
-        elif isinstance(message, Done | Found | SpliceTickets):
+        elif isinstance(message, Done | Found | SpliceTickets | UploadOpened | DownloadOpened | StoredStates):
             self._requests.answered(message.id, message)
         elif isinstance(message, Pong):
             self._requests.answered(message.nonce, message)
@@ -374,6 +375,8 @@ class Session:
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
+        elif isinstance(message, StoredEnded):
+            self._user.stored_ended(message.file, message.outcome)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:

@@ -169,7 +169,7 @@ class Transfer:
         self.context.emit(
             TransferOffered(
                 at=self.context.wall(), transfer=self.id, user=r.user, name=r.name, size=r.size, files=r.files,
-                comment=r.comment, direction=r.direction,
+                comment=r.comment, direction=r.direction, route=r.route,
             )
         )  # fmt: skip
 
@@ -278,6 +278,10 @@ class Transfer:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(self.status())
+
+    def take_waiters(self, other: Transfer) -> None:
+        """Who waits for the end of ``other`` waits for this one's now: it goes on in its place."""
+        self._waiters, other._waiters = other._waiters, self._waiters
 
     # --- to be given by each end
 

@@ -1,0 +1,71 @@
+"""What a home knows of its files at the server's store: beside the row of the transfer, where it is and its key."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from p2pim.storage.database import Database
+from p2pim.storage.transfers import TransferRecord, save_in
+
+
+@dataclass(slots=True)
+class LeftRecord:
+    """See ``schema/peer/0007_left_files.sql``."""
+
+    transfer: bytes
+    file: bytes
+    key: bytes = field(repr=False)
+    digest: bytes | None = None
+    expires: float = 0.0
+    falls_back: bool = False
+
+
+_COLUMNS = "transfer, file, key, digest, expires, falls_back"
+
+
+def _save(db: sqlite3.Connection, left: LeftRecord) -> None:
+    db.execute(
+        f"INSERT OR REPLACE INTO left_files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+        (left.transfer, left.file, left.key, left.digest, left.expires, int(left.falls_back)),
+    )
+
+
+class LeftStore:
+    """Each write's Deferred fires when it is committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> Deferred[dict[bytes, LeftRecord]]:
+        """All of them, by transfer."""
+
+        def work(db: sqlite3.Connection) -> dict[bytes, LeftRecord]:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM left_files")  # noqa: S608
+            return {bytes(row[0]): LeftRecord(*tuple(row)[:5], bool(row[5])) for row in rows}
+
+        return self._database.read(work)
+
+    def begin(self, record: TransferRecord, left: LeftRecord, manifest: bytes | None = None) -> Deferred[None]:
+        """Store a transfer and what belongs to it, in one commit."""
+
+        def work(db: sqlite3.Connection) -> None:
+            save_in(db, record, manifest)
+            _save(db, left)
+
+        return self._database.write(work)
+
+    def save(self, left: LeftRecord) -> Deferred[None]:
+        """Store ``left`` as it is now."""
+        return self._database.write(lambda db: _save(db, left))
+
+    def forget(self, record: TransferRecord) -> Deferred[None]:
+        """The transfer goes another way from now on."""
+
+        def work(db: sqlite3.Connection) -> None:
+            save_in(db, record)
+            db.execute("DELETE FROM left_files WHERE transfer = ?", (record.id,))
+
+        return self._database.write(work)
