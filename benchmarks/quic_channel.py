@@ -1,8 +1,8 @@
 """How fast is bulk over the ``udp`` channel, on loopback?
 
 From memory to memory and from disk to disk (where the channel's sender and receiver hash every byte), beside qh3 with
-nothing around it (the same offloads, one stream, no verification) and, where benchmarks/.peers/aioquic is a virtual
-environment with it, aioquic. One process a side; runs take turns.
+nothing around it (the same offloads, one stream, no verification), aioquic, aiortc's data channel and iroh, where
+benchmarks/.peers has virtual environments with them (benchmarks/peers/install.sh). One process a side; runs take turns.
 
     python -m benchmarks.quic_channel            # about two minutes, and 1 GiB of disk
     python -m benchmarks.quic_channel --mib 256 --rounds 3 --only bare,udp
@@ -37,8 +37,10 @@ from benchmarks.common import (
 
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 MIB = 1024 * 1024
-FOREIGN = {"aioquic": 32}
+FOREIGN = {"aioquic": 32, "aiortc": 16, "iroh": 512}
 """Optional contenders, and how many MiB are enough for their speed."""
+TIMES = {"aioquic": 10.0, "aiortc": 10.0, "iroh": 1.0}
+"""How many times as fast the channel should be, at least."""
 PORTS = iter(range(45_100, 45_900))
 
 
@@ -109,7 +111,7 @@ def main() -> None:
     for name in FOREIGN:
         if f"{name} memory" in results and "udp memory" in results:
             ratio = results["udp memory"]["MB/s"] / results[f"{name} memory"]["MB/s"]
-            targets.append((f"memory against {name}", ratio, 10.0, True))
+            targets.append((f"memory against {name}", ratio, TIMES[name], True))
     print_targets(targets)
     write_json(arguments.json, results)
 

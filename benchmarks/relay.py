@@ -2,10 +2,16 @@
 
 A hundred signed-in connections in a ring, each sending messages of 200 bytes of text to the next one over TLS 1.3. The
 server has one core to itself, the load generator (C, bytes made beforehand) the other. Saturated: each connection keeps
-1, then 16 messages under way; counted where they are received. With receipts: every message is answered by a receipt
-(p2pim: a Receipt in a SIGNAL envelope; XMPP: XEP-0184), and only that lets the next one go. Then the latency with
-messages sent one by one, evenly spread: at half of what the same server managed with a window of 1, and at the same
-5,000 messages/s for all. In p2pim a message is a `Send` of kind MESSAGE, passed on as `Incoming`, and counted.
+1, then 16 messages under way, and sends the next as soon as one of them has been received; counted where they are
+received. So 100 or 1,600 are under way in all, the server nearly always has something to do, and the rate is what its
+core can carry: it is saturated when the share of the core that it had (second table) is close to 1 and the generator's
+(printed in each round) is not. A share well below 1 means that something else ran there; such a round says little. With
+a window of 1 a message is alone in its read, its TLS record and its write: nothing can be batched, and the figure is
+the cost of a message.
+With receipts: every message is answered by a receipt (p2pim: a Receipt in a SIGNAL envelope; XMPP: XEP-0184), and
+only that lets the next one go. Then the latency with messages sent one by one, evenly spread: at half of what the
+same server managed with a window of 1, and at the same 5,000 messages/s for all. In p2pim a message is a `Send` of
+kind MESSAGE, passed on as `Incoming`, and counted.
 
 Compared with Prosody and ejabberd as Debian packages them (``peers/install.sh``), with no module they can do without.
 

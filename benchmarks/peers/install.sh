@@ -18,3 +18,9 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
 python3 -m venv "$here/.peers/wormhole"
 "$here/.peers/wormhole/bin/pip" install --quiet --disable-pip-version-check \
     magic-wormhole magic-wormhole-mailbox-server magic-wormhole-transit-relay
+
+# Other ways to send bytes through NATs.
+for peer in aioquic aiortc iroh; do
+    python3 -m venv "$here/.peers/$peer"
+    "$here/.peers/$peer/bin/pip" install --quiet --disable-pip-version-check "$peer"
+done

@@ -3,6 +3,9 @@
     python udp_channel.py receive PORT CERTIFICATE KEY [FILE]   # one copy, to FILE or to nowhere
     python udp_channel.py send PORT MIB FINGERPRINT [FILE]      # from FILE or from memory; prints the seconds it took
 
+With BENCH_PINGS set it also prints the median seconds of pings before the copy and during it. BENCH_BIND and BENCH_HOST
+are the addresses of this and the other end.
+
 Ranges of 1 MiB, eight in flight. With a file the sender reads and hashes (BLAKE3) in threads, the receiver hashes,
 compares and writes in threads, as the transfers do; from memory neither hashes.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 import sys
 import time
 from typing import Any
@@ -158,8 +162,23 @@ class Sender(Peer):
 
     def opened(self, channel: QuicChannel) -> None:
         self.channel = channel
+        self.pings: list[list[float]] = [[], []]
+        if "BENCH_PINGS" in os.environ:
+            the_reactor.callLater(0.5, self.ping)
+            the_reactor.callLater(2.0, self.begin)
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """The copy itself."""
         self.began = time.monotonic()
         self.next()
+
+    def ping(self) -> None:
+        """Ten a second, apart from those that were sent as the copy began."""
+        measured = self.pings[1] if self.began else self.pings[0]
+        self.channel.ping().addCallbacks(measured.append, lambda failure: None)
+        the_reactor.callLater(0.1, self.ping)
 
     def next(self, _: object = None) -> None:
         """Keep `IN_FLIGHT` ranges waiting."""
@@ -192,7 +211,7 @@ class Sender(Peer):
         the_reactor.callLater(0, self.next)
 
     def signal_received(self, user: str, device: bytes, signal: AnySignal, channel: Any) -> None:
-        print(time.monotonic() - self.began, flush=True)
+        print(time.monotonic() - self.began, *(statistics.median(each) for each in self.pings if each), flush=True)
         self.channel.close("done")
         the_reactor.callLater(0.05, the_reactor.stop)
 

@@ -26,11 +26,13 @@ def write_at_once(tcp: Connection, data: bytes, *, pause: bool = False) -> None:
     :param pause: tell the producer to pause when there is a rest, however small: the kernel has enough.
     """
     if tcp.connected and not (tcp.dataBuffer or tcp._tempDataBuffer or tcp.disconnecting):
-        sent = tcp.writeSomeData(data)
-        if isinstance(sent, int):  # else the connection is lost, which the reactor finds out by itself
-            if sent == len(data):
-                return
-            data = data[sent:]
+        try:
+            sent = tcp.socket.send(data)
+        except OSError:  # it takes nothing now, or nothing any more, which the reactor finds out by itself
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
     tcp.write(data)
     producer: Any = tcp.producer
     if pause and tcp.streamingProducer and producer is not None and not tcp.producerPaused:

@@ -30,7 +30,8 @@ from p2pim.wire.messages import ALPN
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; all suites of 1.3 are good."""
-_READ: Final = 256 * 1024
+_RECORD: Final = 16 * 1024
+"""The most plaintext in one record (RFC 8446, section 5.1): a read takes one record, and leaves nothing of it."""
 
 
 def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -99,9 +100,8 @@ class TlsServerTransport(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._incoming.write(data)
         try:
-            if not self._established and not self._shake_hands():
-                return
-            self._read()
+            if self._established or self._shake_hands():
+                self._read()
         except ssl.SSLWantReadError:
             self._send()
         except ssl.SSLError as error:
@@ -119,23 +119,23 @@ class TlsServerTransport(Protocol):
 
     def _read(self) -> None:
         """Give the protocol all that has come, in one piece."""
-        chunks = []
-        ended = False
-        try:
-            while self._incoming.pending or self._tls.pending():
-                chunk = self._tls.read(_READ)
-                if not chunk:
-                    ended = True
-                    break
-                chunks.append(chunk)
-        except ssl.SSLWantReadError:
-            pass
-        if chunks and not self._closing:
-            self._wrapped.dataReceived(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        data = last = self._tls.read(_RECORD)
+        if last and self._incoming.pending:
+            data, last = self._read_on(data)
+        if data and not self._closing:
+            self._wrapped.dataReceived(data)
         if self._outgoing.pending:
             self._send()
-        if ended:
+        if not last:
             self._take_leave()
+
+    def _read_on(self, data: bytes) -> tuple[bytes, bytes]:
+        """``data`` and what follows it, and the last of it, which is empty at the end of all."""
+        chunks = [data]
+        with suppress(ssl.SSLWantReadError):
+            while chunks[-1] and self._incoming.pending:
+                chunks.append(self._tls.read(_RECORD))
+        return b"".join(chunks), chunks[-1]
 
     def _fail(self, error: ssl.SSLError) -> None:
         """The other side does not speak TLS as it should: send the alert, if there is one, and close."""

@@ -4,7 +4,7 @@ What a frame may be depends on where the connection stands: ``hello`` → ``intr
 ``signed in`` → ``closing``. Each stand is a method that takes the next message, and the current one is `_stand`.
 Whatever has no place there ends the connection with its reason.
 
-Output: frames are collected and written when the turn ends (`p2pim.net.stream`). While the transport says that the
+Output: frames are collected and written when the turn ends (`p2pim.net.poll`). While the transport says that the
 client does not read, they stay here, where `output_bytes` tells others how much waits; when that is too much nothing is
 read from this client either, and when it lasts too long the connection is cut.
 """
@@ -130,7 +130,6 @@ class ServerConnection(FramedProtocol):
         self._stand: Callable[[Any], None] = self._hello
         self._tls: Any = None
         self._entering: Deferred[None] | None = None
-        self._backlog_since: float | None = None
         self._reading_paused = False
         self._cut_at: float | None = None
         self.session: Session | None = None
@@ -150,8 +149,8 @@ class ServerConnection(FramedProtocol):
         self.last_heard = self._seconds()
         if self._cut_at is not None:
             return
-        super().dataReceived(data)
-        if self._backlog_since is not None and self.output_bytes > READ_PAUSE and self._cut_at is None:
+        self.take(data)
+        if self.backlog_since is not None and self.output_bytes > READ_PAUSE and self._cut_at is None:
             self.read_on(False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -175,24 +174,19 @@ class ServerConnection(FramedProtocol):
 
     def pauseProducing(self) -> None:
         """The client does not read: keep what comes."""
-        if self._backlog_since is None:
-            self._backlog_since = self._seconds()
+        if self.backlog_since is None:
+            self.backlog_since = self._seconds()
 
     def resumeProducing(self) -> None:
         """The client reads again."""
-        self._backlog_since = None
+        self.backlog_since = None
         if self._cut_at is not None:
             return
         self.write_out()
         if self.bulk is not None:
             self.bulk.resume()
-        elif self._backlog_since is None:
+        elif self.backlog_since is None:
             self.read_on(True)
-
-    @property
-    def backed_up(self) -> bool:
-        """Whether the client does not read what is sent to it."""
-        return self._backlog_since is not None
 
     def read_on(self, on: bool) -> None:
         """Read what the client sends, or not for now."""
@@ -206,10 +200,6 @@ class ServerConnection(FramedProtocol):
 
     def stopProducing(self) -> None:
         """The connection is going; `connectionLost` follows."""
-
-    def write_out(self) -> None:
-        if self._backlog_since is None:
-            super().write_out()
 
     # --- frames
 
@@ -332,7 +322,7 @@ class ServerConnection(FramedProtocol):
         self.send(last)
         self._stand = self._closing
         self._end_session()
-        self._backlog_since = None
+        self.backlog_since = None
         self.write_out()
         self._cut_at = self._seconds() + CLOSE_WAIT
         self._tls.unregisterProducer()
@@ -359,8 +349,8 @@ class ServerConnection(FramedProtocol):
         elif self.session is None:
             if now - self._admission.began > self._house.settings.limits.handshake and self._entering is None:
                 self._refuse(HandshakeTimeout())
-        elif self._backlog_since is not None and (
-            now - self._backlog_since > SEND_BACKLOG_SECONDS or self.output_bytes > 2 * SEND_BACKLOG
+        elif self.backlog_since is not None and (
+            now - self.backlog_since > SEND_BACKLOG_SECONDS or self.output_bytes > 2 * SEND_BACKLOG
         ):
             self.abort("too-slow: it does not read what is sent to it")
         elif not self._reading_paused and now - self.last_heard > self._house.settings.limits.patience:

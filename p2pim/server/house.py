@@ -12,12 +12,13 @@ from p2pim.core.counters import CounterTable
 from p2pim.core.limits import EVERYONE_ROSTER
 from p2pim.core.presence import PresenceGraph
 from p2pim.net.server_tls import ServerTls
+from p2pim.net.stream import Flusher
 from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
 from p2pim.server.gate import Gate
 from p2pim.server.names import KnownNames
 from p2pim.server.passwords import Passwords
-from p2pim.server.port import PortFactory, TurnFlusher
+from p2pim.server.port import PortFactory
 from p2pim.server.presence import Announcer
 from p2pim.server.relay import Relay
 from p2pim.server.requests import Requests
@@ -65,7 +66,7 @@ class House:
         self.passwords = passwords
         self.wall = wall
         self.store = Store(database)
-        self.flusher = TurnFlusher(clock)
+        self.flusher = Flusher(clock)
         self.counters = CounterTable()
         self.directory = Directory()
         self.announcer = Announcer(clock, self.directory, PresenceGraph())
@@ -153,4 +154,4 @@ class House:
         for connection in list(self.connections):
             connection.sign_out(reason, message)
         self.splices.stop()
-        self.flusher.flush_now()
+        self.flusher.flush()

@@ -11,31 +11,8 @@ from twisted.internet.protocol import Factory, Protocol
 from p2pim.core.addresses import normal_host
 from p2pim.net.server_tls import ServerTls
 from p2pim.net.splice import FirstBytes, SpliceEnd
-from p2pim.net.stream import Flusher
 from p2pim.server.connection import IHouse, ServerConnection
 from p2pim.server.gate import Admission, Gate
-
-
-class TurnFlusher(Flusher):
-    """Writes when all that was ready to be read in one turn has been handled.
-
-    Under load many senders speak in one turn, and a recipient gets what they all said in one write, and one TLS record.
-    The turn ends before the process sleeps, so nobody waits for it.
-    """
-
-    def begin(self) -> None:
-        """Nothing: what this read brings goes out with the rest of the turn."""
-
-    def flush(self) -> None:
-        """Nothing yet."""
-
-    def flush_now(self) -> None:
-        """Write everything collected."""
-        super().flush()
-
-    def _turn(self) -> None:
-        self._scheduled = None
-        self.flush_now()
 
 
 class PortFactory(Factory):

@@ -18,6 +18,7 @@ from p2pim.core.addresses import format_address
 from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, STOP_WAIT, STORE_SWEEP, SWEEP
 from p2pim.errors import BadConfig, P2pimError, StorageError
 from p2pim.net.certificates import ensure_certificate, format_fingerprint
+from p2pim.net.poll import AVAILABLE, Poll
 from p2pim.net.server_tls import ServerTls
 from p2pim.server.admin_socket import AdminDesk, AdminFactory
 from p2pim.server.beside import BesideP2p, MakeP2p
@@ -69,6 +70,7 @@ class ServerService(Service):
         self._loops: list[LoopingCall] = []
         self._database: Database | None = None
         self._disk: DiskThreads | None = None
+        self._poll: Poll | None = None
         self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
 
@@ -88,6 +90,8 @@ class ServerService(Service):
             self._fail("cannot-listen", f"{error}")
 
     def _fail(self, code: str, message: str) -> None:
+        if self._poll is not None:
+            self._poll.close()
         self.folder.unlock()
         raise SystemExit(f"p2pim-server: {code}: {message}")
 
@@ -103,6 +107,7 @@ class ServerService(Service):
             self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom, self.beside,
             self._stored(), self._disk,
         )  # fmt: skip
+        self._poll = Poll(self._reactor, self.house.flusher) if AVAILABLE else None
         self._ports.append(self._listen_for_clients(self.house))
         self._ports.append(self._listen_for_operators(self.house))
         self._threads.start()
@@ -124,7 +129,8 @@ class ServerService(Service):
         server = self.settings.server
 
         def listen_tcp(port: int) -> Any:
-            return self._reactor.listenTCP(port, house.port, backlog=BACKLOG, interface=server.interface)
+            listen = self._reactor.listenTCP if self._poll is None else self._poll.listen_tcp
+            return listen(port, house.port, backlog=BACKLOG, interface=server.interface)
 
         return self.beside.listen(server.interface, server.port, self.settings.p2p, listen_tcp)
 
@@ -203,6 +209,8 @@ class ServerService(Service):
             await self._take_leave(self.house)
             await self.house.write_counters()
             await self.house.files.let_go()
+        if self._poll is not None:
+            self._poll.close()
         if self._database is not None:
             await self._database.close()
         self._threads.stop()

@@ -56,10 +56,8 @@ class BulkConnection(Protocol):
     """The connection, as bulk needs it."""
 
     output_bytes: int
-
-    @property
-    def backed_up(self) -> bool:
-        """Whether the client does not read."""
+    backlog_since: float | None
+    """Since when the client does not read; None while it does."""
 
     def send(self, message: Message) -> None:
         """Say this."""
@@ -261,7 +259,7 @@ class Download(Bulk):
             self.resume()
 
     def resume(self) -> None:
-        ready = self._connection is not None and not self._connection.backed_up and not self._reading
+        ready = self._connection is not None and self._connection.backlog_since is None and not self._reading
         if ready and self._position < self.file.size and self._descriptor >= 0:
             self._reading = True
             self.begin(self._read())
@@ -280,7 +278,7 @@ class Download(Bulk):
         connection = self._connection
         if connection is not None and connection.output_bytes < STORE_PENDING:
             self.resume()
-        elif connection is not None and not connection.backed_up:
+        elif connection is not None and connection.backlog_since is None:
             self._desk.later(self.resume)
 
     def _send(self, data: bytes) -> None:

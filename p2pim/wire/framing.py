@@ -7,7 +7,7 @@ The length is checked before anything of the body is kept, so a hostile length c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from struct import Struct
 
 from p2pim.errors import FrameTooLong
@@ -21,9 +21,11 @@ def pack_frame(body: bytes) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def pack_frames(bodies: Iterable[bytes]) -> bytes:
+def pack_frames(bodies: Sequence[bytes]) -> bytes:
     """Several frames in one piece, for one write."""
     pack = LENGTH.pack
+    if len(bodies) == 1:
+        return pack(len(bodies[0])) + bodies[0]
     parts: list[bytes] = []
     for body in bodies:
         parts.append(pack(len(body)))
@@ -56,7 +58,11 @@ class FrameBuffer:
 
         :raises FrameTooLong: a length above the limit; frames before it are lost with the connection.
         """
-        if self._parts:
+        if not self._parts:
+            size = len(data)
+            if size > HEADER_BYTES and LENGTH.unpack_from(data)[0] == size - HEADER_BYTES <= self.limit:
+                return [data[HEADER_BYTES:]]  # exactly one frame: what those who write seldom send
+        else:
             self._parts.append(data)
             self._held += len(data)
             if self._held < self._wanted:

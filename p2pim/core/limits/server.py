@@ -59,6 +59,8 @@ CLOSE_WAIT: Final = 5.0
 """A connection that the server closes has this long to take leave; then it is cut."""
 STOP_WAIT: Final = 2.0
 """At a shutdown all connections together have this long to take leave."""
+POLL_EVENTS: Final = 1_024
+"""Connections read in one turn of the server before what they said goes out: more would make the first ones wait."""
 SWEEP: Final = 1.0
 """Between two looks at silence, handshakes, tickets and splices; so exact are those times."""
 COUNTER_FLUSH: Final = 1.0
