@@ -7,6 +7,7 @@ sealed with another prefix (`p2pim.core.file_sealing`).
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from functools import partial
 from typing import Final
@@ -225,9 +226,12 @@ class Leaving(Transfer):
         )  # fmt: skip
 
     def route_appeared(self, device: bytes) -> None:
-        """A device of theirs is there: it may not have heard of it."""
-        if self.record.state is State.STORED:
-            self.context.routes.send(self.record.user, device, self.offer())
+        """It needs none."""
+
+    async def _offer_again(self) -> None:
+        """What was said last may have got lost with a connection, and devices may be new; who knows it drops it."""
+        with contextlib.suppress(P2pimError):
+            await self._desk.access.post(self.record.user, self.offer())
 
     # --- what the server says
 
@@ -235,6 +239,8 @@ class Leaving(Transfer):
         """There is a session: go on, or say again how it ended."""
         self._retry.reset()
         self.go_on()
+        if self.record.state is State.STORED:
+            self.context.spawn(self._offer_again())
         if self.ended and not self.record.settled:
             self.tell_end()
 

@@ -35,6 +35,7 @@ from p2pim.wire.messages import (
     Done,
     Failed,
     Found,
+    Got,
     LookUp,
     Message,
     OpenSplice,
@@ -63,7 +64,8 @@ def _canonical(name: str) -> str:
 class Requests:
     """Carries out requests and answers them.
 
-    :param more: what is answered elsewhere.
+    :param got: takes the confirmations of forwarded mail.
+    :param answers: who answers what is not answered here, by the type of the request.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class Requests:
         users: Users,
         names: KnownNames,
         splices: SpliceDesk,
-        more: Mapping[type[Message], Answer],
+        got: Callable[[Session, Got], None],
+        answers: Mapping[type[Message], Answer],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -81,6 +84,7 @@ class Requests:
         self._announcer = users.announcer
         self._names = names
         self._splices = splices
+        self._got = got
         self._answers: dict[type[Message], Answer] = {
             AddContact: self._add_contact,
             RemoveContact: self._remove_contact,
@@ -88,7 +92,7 @@ class Requests:
             LookUp: self._look_up,
             WhoIsOnline: self._who_is_online,
             OpenSplice: self._open_splice,
-            **more,
+            **answers,
         }
 
     def handle(self, session: Session, message: Message) -> None:
@@ -98,6 +102,8 @@ class Requests:
         """
         if isinstance(message, Ping):
             session.send(Pong(message.nonce))
+        elif isinstance(message, Got):
+            self._got(session, message)
         elif isinstance(message, SetStatus):
             self._set_status(session, message)
         elif isinstance(message, SignOut):
