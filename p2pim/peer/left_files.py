@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-from twisted.internet.defer import Deferred
 
 from p2pim.core.file_sealing import KEY_BYTES
 from p2pim.core.limits import STORED_ASKED
@@ -133,16 +130,22 @@ class LeftFiles:
 
     # --- receiving
 
-    def offered(self, user: str, device: bytes, signal: FileLeft) -> Deferred[None] | None:
-        """A file waits at the server. What is given fires once that is stored; None when it was known."""
+    async def take_up(self) -> None:
+        """Offers that came just before an earlier run ended; when all transfers are restored."""
+        for user, device, signal in await self._store.offers():
+            self.offered(user, device, signal)
+
+    def offered(self, user: str, device: bytes, signal: FileLeft) -> None:
+        """A file waits at the server. The offer is on the disk already (`p2pim.storage.left_files.keep_offer`)."""
         known = self._table.get(signal.transfer)
-        if self._desk is None or (known is not None and not self._converts(known, user, device, signal)):
-            return None
         offer = _offer_of(signal)
-        refusal = self._acceptance.refusal(user, offer)
+        refusal = self._acceptance.refusal(user, offer) if known is None else ""
         if refusal:
             self._context.journal("transfer", user, f"{signal.name}: an offer is not shown: {refusal}")
-            return None
+        new = known is None or self._converts(known, user, device, signal)
+        if self._desk is None or refusal or not new:
+            self._context.watch(self._store.ignore(signal.transfer))
+            return
         left = LeftRecord(signal.transfer, signal.file, signal.key, signal.digest, signal.expires)
         if known is None:
             record = incoming_record(user, device, offer, self._context.wall())
@@ -151,28 +154,20 @@ class LeftFiles:
         record.route = MAILBOX
         fetching = Fetching(record, self._context, self._desk, left)
         self._table[signal.transfer] = fetching
-        stored = self._store.begin(record, left)
-        self._context.spawn(self._take(fetching, known, stored))
-        return stored
+        self._context.spawn(self._take(fetching, known))
 
-    async def _take(self, fetching: Fetching, known: Incoming | None, stored: Deferred[None]) -> None:
+    async def _take(self, fetching: Fetching, known: Incoming | None) -> None:
         if known is not None:
             await known.stop()
             fetching.take_waiters(known)
             fetching.step_back()
-        await self._committed(stored)
+        await self._store.begin(fetching.record, fetching.left)
         if known is None:
             fetching.emit_offer()
         if fetching.record.state is State.OFFERED:
             await self._acceptance.take_again(fetching, self._downloads)
         else:
             fetching.go_on()
-
-    @staticmethod
-    async def _committed(stored: Deferred[None]) -> None:
-        waiting: Deferred[None] = Deferred()
-        stored.addBoth(_pass_on, waiting)
-        await waiting
 
     @staticmethod
     def _converts(known: Any, user: str, device: bytes, signal: FileLeft) -> bool:
@@ -216,8 +211,3 @@ def _offer_of(signal: FileLeft) -> FileOffer:
         signal.transfer, signal.name, signal.size, signal.files, signal.manifest_size, signal.modified_ns,
         signal.comment, signal.folder, signal.executable,
     )  # fmt: skip
-
-
-def _pass_on(result: Any, waiting: Deferred[Any]) -> Any:
-    partial(waiting.callback, None)()
-    return result

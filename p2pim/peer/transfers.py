@@ -105,6 +105,7 @@ class Transfers:
             await self._store.end(record)
         await self._forget_old()
         self._started = True
+        await self.left.take_up()
         self._ticker = self._context.clock.callLater(TRANSFER_TICK, self._tick)
         for transfer in self._incoming():
             if transfer.record.state is State.FINISHING:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from p2pim.storage.database import Database
 from p2pim.storage.transfers import TransferRecord, save_in
+from p2pim.wire.signals import FileLeft, decode_signal, encode_signal
 
 
 @dataclass(slots=True)
@@ -33,6 +34,14 @@ def _save(db: sqlite3.Connection, left: LeftRecord) -> None:
     )
 
 
+def keep_offer(db: sqlite3.Connection, user: str, device: bytes, signal: FileLeft) -> None:
+    """Keep an offer, in the transaction that opens it: it can be opened only once."""
+    db.execute(
+        "INSERT OR IGNORE INTO left_offers (transfer, user, device, body) VALUES (?, ?, ?, ?)",
+        (signal.transfer, user, device, encode_signal(signal)),
+    )
+
+
 class LeftStore:
     """Each write's Deferred fires when it is committed."""
 
@@ -54,6 +63,26 @@ class LeftStore:
         def work(db: sqlite3.Connection) -> None:
             save_in(db, record, manifest)
             _save(db, left)
+            db.execute("DELETE FROM left_offers WHERE transfer = ?", (record.id,))
+
+        return self._database.write(work)
+
+    def offers(self) -> Deferred[list[tuple[str, bytes, FileLeft]]]:
+        """Offers that came just before everything stopped: user, device, offer."""
+
+        def work(db: sqlite3.Connection) -> list[tuple[str, bytes, FileLeft]]:
+            rows = [(row[0], bytes(row[1]), decode_signal(row[2])) for row in db.execute(
+                "SELECT user, device, body FROM left_offers"
+            )]  # fmt: skip
+            return [(user, device, signal) for user, device, signal in rows if isinstance(signal, FileLeft)]
+
+        return self._database.read(work)
+
+    def ignore(self, transfer: bytes) -> Deferred[None]:
+        """Nothing comes of the offer ``transfer``."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM left_offers WHERE transfer = ?", (transfer,))
 
         return self._database.write(work)
 

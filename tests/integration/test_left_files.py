@@ -26,12 +26,6 @@ class LeftCase(TownCase):
         path.write_bytes(content)
         return path, blake3(content).hexdigest()
 
-    async def acquainted(self) -> tuple[Person, Person]:
-        """Alice, who is up, and bob, who is away."""
-        alice, bob = await self.two(bob_up=False)
-        await alice.run("add", "bob")
-        return alice, bob
-
     async def leave(self, alice: Person, path: Path) -> str:
         """Send it to bob, who is away; gives the transfer's id."""
         result = await alice.run("send", "bob", str(path))
@@ -42,11 +36,11 @@ class LeftCase(TownCase):
 
 
 class TestLeftFiles(LeftCase):
-    """From one to the other, who are never there at once but for the offer."""
+    """From one to the other, who need not be there at once: the offer is mail."""
 
     async def test_a_file_left_at_the_server_arrives_and_is_deleted_there(self) -> None:
         """`send` ends when all of it is at the server; the recipient takes it, and the sender hears that."""
-        alice, bob = await self.acquainted()
+        alice, bob = await self.two(bob_up=False)
         path, digest = self.file(3_000_000)
         transfer = await self.leave(alice, path)
         (status,) = (await alice.run("transfers")).objects
@@ -68,7 +62,7 @@ class TestLeftFiles(LeftCase):
 
     async def test_an_upload_survives_kill_9_of_the_sender_and_goes_on(self) -> None:
         """From what the server has committed, not from the beginning."""
-        alice, bob = await self.acquainted()
+        alice, bob = await self.two(bob_up=False)
         path, digest = self.file(200_000_000)
         sent = await alice.run("send", "bob", str(path), "--no-wait")
         transfer = str(sent.objects[0]["transfer"])
@@ -78,17 +72,19 @@ class TestLeftFiles(LeftCase):
         await alice.end(signal.SIGKILL)
         await alice.up()
         await alice.until("stored", transfer=transfer)
+        await alice.end()
         starts = re.findall(r"goes to the server from byte (\d+) on", (alice.home / "log.txt").read_text())
         self.assertEqual((len(starts), starts[0]), (2, "0"))
         self.assertGreater(int(starts[1]), 0)
         await bob.up("--accept", "always")
         self.assertEqual((await bob.until("completed", transfer=transfer))["blake3"], digest)
+        await alice.up()
         await alice.until("completed", transfer=transfer)
         self.assertEqual(self.stored(), [])
 
     async def test_a_rejection_deletes_it_and_is_told_to_the_sender(self) -> None:
         """Also to a sender who comes back later."""
-        alice, bob = await self.acquainted()
+        alice, bob = await self.two(bob_up=False)
         path, _ = self.file(100_000)
         transfer = await self.leave(alice, path)
         await bob.up()

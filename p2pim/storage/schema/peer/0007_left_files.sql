@@ -8,3 +8,11 @@ CREATE TABLE left_files (
     expires REAL NOT NULL,               -- seconds since 1970
     falls_back INTEGER NOT NULL          -- out: offered to a device when the server cannot take it
 ) STRICT;
+
+CREATE TABLE left_offers (               -- came as mail, and are not in the transfers yet
+    transfer BLOB NOT NULL,
+    user TEXT NOT NULL,
+    device BLOB NOT NULL,
+    body BLOB NOT NULL,                  -- the signal
+    PRIMARY KEY (transfer, user, device)
+) STRICT, WITHOUT ROWID;
