@@ -27,6 +27,10 @@ class LeftRecord:
 _COLUMNS = "transfer, file, key, digest, expires, falls_back"
 
 
+def _left(row: sqlite3.Row) -> LeftRecord:
+    return LeftRecord(row["transfer"], row["file"], row["key"], row["digest"], row["expires"], bool(row["falls_back"]))
+
+
 def _save(db: sqlite3.Connection, left: LeftRecord) -> None:
     db.execute(
         f"INSERT OR REPLACE INTO left_files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
@@ -53,7 +57,7 @@ class LeftStore:
 
         def work(db: sqlite3.Connection) -> dict[bytes, LeftRecord]:
             rows = db.execute(f"SELECT {_COLUMNS} FROM left_files")  # noqa: S608
-            return {bytes(row[0]): LeftRecord(*tuple(row)[:5], bool(row[5])) for row in rows}
+            return {bytes(row[0]): _left(row) for row in rows}
 
         return self._database.read(work)
 

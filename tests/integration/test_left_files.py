@@ -66,6 +66,7 @@ class TestLeftFiles(LeftCase):
         path, digest = self.file(200_000_000)
         sent = await alice.run("send", "bob", str(path), "--no-wait")
         transfer = str(sent.objects[0]["transfer"])
+        assert alice.agent is not None
         await self.town.programs.until(
             alice.agent, lambda: any(file.stat().st_size > 20_000_000 for file in self.stored()), seconds=SECONDS
         )
@@ -91,6 +92,7 @@ class TestLeftFiles(LeftCase):
         await bob.until("offer", transfer=transfer)
         await alice.end()
         await bob.run("reject", transfer)
+        assert bob.agent is not None
         await self.town.programs.until(bob.agent, lambda: not self.stored())
         await alice.up()
         self.assertEqual((await alice.until("disrupted", transfer=transfer))["reason"], "rejected")
