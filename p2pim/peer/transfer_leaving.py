@@ -64,7 +64,8 @@ class Leaving(Transfer):
         self._source: Source | None = None
         self._link: StoreLink | None = None
         self._uploading = False
-        self._committed_at = 0
+        self._marks: list[tuple[int, bytes]] = []
+        """Places up to which bytes were sent and are not committed, with the digests of what is before them."""
         self._whole: Deferred[None] | None = None
         self._retry = Retry(context.clock, self.go_on, TRANSFER_RETRY_FIRST, TRANSFER_RETRY_MAX)
 
@@ -127,7 +128,7 @@ class Leaving(Transfer):
             raise StoredFileGone("What the server has of this file is no beginning of it; send it anew.")
         await self._at(place)
         if self.step(Step.START):
-            self.record.position, self._committed_at = place, link.offset
+            self.record.position, self._marks = place, []
             self.started_moving(link)  # type: ignore[arg-type]
             self.note(f"goes to the server from byte {place} on")
             self._retry.reset()
@@ -135,10 +136,11 @@ class Leaving(Transfer):
 
     async def _at(self, place: int) -> None:
         """Put the source at ``place``; what is before it must be what was sent."""
-        digest = await self._hashed_to(place)
-        known = dict(await self.context.store.checkpoints(self.record.id)).get(place)
-        if known is not None and not hmac.compare_digest(known, digest):
-            raise FileChanged
+        known = [each for each in await self.context.store.checkpoints(self.record.id) if each[0] <= place]
+        for position, digest in known[-1:]:
+            if not hmac.compare_digest(digest, await self._hashed_to(position)):
+                raise FileChanged
+        await self._hashed_to(place)
 
     async def _hashed_to(self, place: int) -> bytes:
         source = await self._open_source()
@@ -159,17 +161,18 @@ class Leaving(Transfer):
             place = source.position
             if link is not self._link:
                 return
+            self._marks.append((place, source.digest_at(place) or b""))
             self.moved_to(place)
         await self._whole
         self.left.digest = source.digest_at(r.total) or await self._hashed_to(r.total)
 
     def _committed(self, offset: int, whole: int) -> None:
         """The server has so much on its disk: from there it goes on, if this is still the same file then."""
-        self._committed_at = offset
-        place = place_in(offset, self.record.total)
-        digest = self._source.digest_at(place) if self._source is not None and place is not None else None
-        if place is not None and digest is not None:
-            self.context.watch(self.context.store.checkpoint(self.record.id, place, digest))
+        place = place_in(offset, self.record.total) or 0
+        passed = [mark for mark in self._marks if mark[0] <= place]
+        self._marks = self._marks[len(passed) :]
+        for mark in passed[-1:]:
+            self.context.watch(self.context.store.checkpoint(self.record.id, *mark))
         if offset == whole and self._whole is not None and not self._whole.called:
             self._whole.callback(None)
 
