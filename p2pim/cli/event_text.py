@@ -45,6 +45,10 @@ def _message(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
 
 
+def _sent(event: Event, prefix: str | None) -> str:
+    return f"me, from another device, to {event['user']}: {event['text']}"
+
+
 def _receipt(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: message {event['state']} ({route_text(event['route'])})"
 
@@ -118,6 +122,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "signed-out": _signed_out,
     "presence": _presence,
     "message": _message,
+    "sent": _sent,
     "receipt": _receipt,
     "channel-opened": _channel_opened,
     "channel-closed": _channel_closed,

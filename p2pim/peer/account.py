@@ -10,7 +10,7 @@ it begins or ends with the account; below it is told what it must hear, a line e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from zope.interface import implementer
 
@@ -21,12 +21,10 @@ from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.conversations import Conversations
+from p2pim.peer.delivery import Delivery
 from p2pim.peer.dispatcher import Dispatcher
-from p2pim.peer.inbox import Inbox, InboxWays
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
-from p2pim.peer.mailbox import Mailbox
-from p2pim.peer.outbox import Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
@@ -37,8 +35,6 @@ from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
-from p2pim.storage.inbox import InboxStore
-from p2pim.storage.outbox import Confirmed, OutboxStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.keys import DeviceList
@@ -149,50 +145,13 @@ class Account:
         self._background.run(self.outbox.seal_again(user, device, messages), "sealing messages again")
 
     def _make_delivery(self) -> None:
-        context, clock, wall, journal = self._context, self._context.reactor, self._wall, self.journal.write
-        outgoing = OutboxStore(self.database, self.seals.seal_in, context.user)
-        self.outbox = Outbox(
-            clock, wall, outgoing, self.routes, self.seals, self._emit, journal, context.random_bytes, self._gone,
-            self._doubt, (context.user, self.device),
+        self.delivery = Delivery(
+            self._context, self.database, self.session, self.seals, self.routes, self.people,
+            gone=self._gone, doubted=self._doubt,
+            signal=lambda user, device, signal: self._dispatcher.opened(user, device, signal),
         )  # fmt: skip
-        self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
-        self.arrived = InboxStore(self.database, self.seals.open_in, context.user)
-        ways = InboxWays(self._send_receipt, self._got, self.seals.cannot_open)
-        self.inbox = Inbox(clock, wall, self.arrived, ways, self, self._emit, journal, context.user)
-        self._lives.add(load=self.inbox.load, stop=self.inbox.stop)
-        self.mailbox = Mailbox(clock, self.session, self.inbox, str(self.server), self.people.is_blocked, journal)
-        self._lives.add(stop=self.mailbox.stop)
-
-    # --- what the inbox wants said, and heard
-
-    def _send_receipt(self, user: str, device: bytes, receipt: s.Receipt, by_mail: bool) -> None:
-        send = self.routes.send_surely if by_mail else self.routes.send
-        send(user, device, receipt)
-
-    def _got(self, items: list[MailId]) -> None:
-        if self.session.connected:
-            self.session.send(m.Got(items))
-
-    def tell_my_devices(self, signal: s.Signal) -> None:
-        """Send a signal to the other devices of this account, now or when they come."""
-        for device in self.seals.devices(self._context.user):
-            if device.id != self.device:
-                self.routes.send_mail(self._context.user, device.id, signal)
-
-    def confirmed(self, user: str, device: bytes, receipts: Sequence[tuple[str, Confirmed]]) -> None:
-        """Receipts came, and are noted."""
-        self.outbox.confirmed(user, device, receipts)
-
-    def read(self, user: str, ids: Sequence[bytes], route: str) -> None:
-        """A person has read what I wrote, which is noted."""
-        self.outbox.read(user, ids, route)
-
-    def signal(self, user: str, device: bytes, signal: s.AnySignal) -> None:
-        """A signal came by mail."""
-        if isinstance(signal, s.AskAgain):
-            self.seals.asked_again(user, device, signal)
-        else:
-            self._dispatcher.opened(user, device, signal)
+        self.outbox, self.inbox = self.delivery.outbox, self.delivery.inbox
+        self._lives.add(load=self.delivery.load, stop=self.delivery.stop)
 
     def _make_transfers(self) -> Transfers:
         transfers = Transfers(
@@ -248,7 +207,7 @@ class Account:
             )
         )
         self.outbox.refresh_all()
-        self.mailbox.signed_in(welcome.mail)
+        self.delivery.signed_in(welcome)
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
         self.transfers.left.server_appeared()
@@ -276,7 +235,7 @@ class Account:
 
     def _without_server(self) -> None:
         self._search.stop()
-        self.mailbox.interrupted()
+        self.delivery.interrupted()
         self.seals.interrupted()
         self.people.interrupted()
         self.channels.interrupted()
@@ -289,7 +248,7 @@ class Account:
 
     def mail_waiting(self, count: int) -> None:
         """There is mail in this device's mailbox."""
-        self.mailbox.waiting()
+        self.delivery.mailbox.waiting()
 
     def devices_changed(self, devices: DeviceList) -> None:
         """Somebody's devices are others than before."""

@@ -162,13 +162,13 @@ class Peer(HomeAccount):
             raise IdentityChanged
         if route == DIRECT:
             await account.conversations.connect(user)
-        elif self.connected and not account.people.devices(user):
-            await account.look_ups.look_up(user)
+        elif self.connected:
+            await account.look_ups.ask_once(user)
 
     async def _in_time(
         self, account: Account, settled: Deferred[Settled], timeout: float | None, user: str, message: bytes
     ) -> Settled:
-        """What became of it within ``timeout``: in the end also that it is stored, though somebody seemed to be there."""
+        """What became of it within ``timeout``: in the end also that it is stored, though they seemed to be there."""
 
         def late(value: object, _: float) -> Settled:
             so_far = account.outbox.so_far(user, message)
@@ -189,13 +189,13 @@ class Peer(HomeAccount):
         account, user = await self.opened(), canonical_name(user)
         by_device: dict[bytes, list[bytes]] = {}
         last = b""
-        for device, last in await account.arrived.mark_read(user, round(self._wall() * 1000)):
+        for device, last in await account.delivery.arrived.mark_read(user, round(self._wall() * 1000)):
             by_device.setdefault(device, []).append(last)
         for device, ids in by_device.items():
             for start in range(0, len(ids), 256):
                 account.routes.send_surely(user, device, s.Receipt(ids[start : start + 256], "read"))
         if last:
-            account.tell_my_devices(s.ReadMark(user, last))
+            account.delivery.tell_my_devices(s.ReadMark(user, last))
         return sum(map(len, by_device.values()))
 
     async def history(

@@ -63,7 +63,7 @@ class Dispatcher:
 
     def opened(self, user: str, device: bytes, signal: s.AnySignal) -> None:
         """A signal came sealed through the server."""
-        if isinstance(signal, s.CHANNEL_ONLY + (s.ChatMessage,)):
+        if isinstance(signal, (*s.CHANNEL_ONLY, s.ChatMessage)):
             self._journal.write("error", user, "an envelope carried what may not come that way")
         else:
             self._signal(user, device, signal, None)

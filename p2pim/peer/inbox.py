@@ -198,10 +198,10 @@ class Inbox:
     def _show(self, messages: Sequence[Arrived]) -> None:
         for message in messages:
             origin = f" from {message.address}" if message.address else ""
-            about: dict[str, Any] = dict(
-                at=self._wall(), id=show_message_id(message.id), text=message.text, route=message.route,
-                address=message.address, sent_at=rfc3339(message.sent_at / 1000),
-            )  # fmt: skip
+            about: dict[str, Any] = {
+                "at": self._wall(), "id": show_message_id(message.id), "text": message.text, "route": message.route,
+                "address": message.address, "sent_at": rfc3339(message.sent_at / 1000),
+            }  # fmt: skip
             if message.conversation:
                 self._journal("message", message.conversation, "sent by another device of mine")
                 self._emit(MessageSent(user=message.conversation, device=message.device.hex(), **about))

@@ -82,7 +82,9 @@ class ConversationTests(NeighboursCase):
         await self.leave(alice)
         bob = await self.come_back("bob")
         await self.until(lambda: len(bob.had(MessageReceived)) == 2)
-        self.assertEqual([(m.text, m.route) for m in bob.had(MessageReceived)], [("one", "mailbox"), ("two", "mailbox")])
+        self.assertEqual(
+            [(m.text, m.route) for m in bob.had(MessageReceived)], [("one", "mailbox"), ("two", "mailbox")]
+        )
         alice = await self.come_back("alice")
         await self.until(lambda: len(alice.had(ReceiptReceived)) == 2)
         receipts = [(r.id, r.state, r.route) for r in alice.had(ReceiptReceived)]

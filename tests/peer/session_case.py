@@ -12,6 +12,7 @@ from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
+    Incoming,
     Message,
     Person,
     Welcome,
@@ -40,8 +41,11 @@ class Hearer:
     def signed_out(self, reason: str, message: str) -> None:
         self.heard.append(("signed-out", reason, message))
 
-    def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        self.heard.append(("envelope", sender, device, kind, payload))
+    def envelope_received(self, envelope: Incoming) -> None:
+        self.heard.append(("envelope", envelope.sender, envelope.device, envelope.kind, envelope.payload))
+
+    def mail_waiting(self, count: int) -> None:
+        self.heard.append(("mail", count))
 
     def keys_left(self, left: int) -> None:
         self.heard.append(("keys-left", left))

@@ -89,7 +89,9 @@ class Conversation:
         return False
 
     def _about_user(self, kind: str, event: Event) -> None:
-        if kind == "receipt":
+        if kind == "sent":
+            self.screen.add(Line("me", str(event["text"]), event["at"], "sent", "another device"))
+        elif kind == "receipt":
             line = self._mine.get(str(event["id"]))
             if line is not None:
                 self._reach(line, str(event["state"]), line.route)
