@@ -38,7 +38,6 @@ from p2pim.storage.home import HomeStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.keys import DeviceList
-from p2pim.wire.mail import MailId
 
 
 @implementer(ISessionUser, IChannelUser)

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from p2pim.core.limits import OFFER_LIFETIME
 from p2pim.core.transfer import FINAL, Meter, State, Step, after
 from p2pim.errors import P2pimError, TransferError
 from p2pim.peer.events import TransferCompleted, TransferDisrupted, TransferOffered, TransferProgress
@@ -46,6 +47,9 @@ class TransferStatus:
 
 class Transfer:
     """What the API hands out for a transfer; `Outgoing` and `Incoming` say how it moves."""
+
+    offer_lifetime = OFFER_LIFETIME
+    """Seconds for which an offer stands that nobody answers."""
 
     def __init__(self, record: TransferRecord, context: TransferContext) -> None:
         self.record = record

@@ -153,6 +153,9 @@ class Fetching(Incoming):
     :param left: where it is at the server, and what opens it.
     """
 
+    offer_lifetime = float("inf")
+    """The server says when it has expired."""
+
     def __init__(self, record: TransferRecord, context: TransferContext, desk: LeftDesk, left: LeftRecord) -> None:
         super().__init__(record, context)
         self.left = left

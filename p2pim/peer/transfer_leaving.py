@@ -26,7 +26,6 @@ from p2pim.errors import (
     StoredFileGone,
     StoreFull,
     StoreQuota,
-    TooMany,
     TransferError,
 )
 from p2pim.peer.events import TransferStored
@@ -90,6 +89,8 @@ class Leaving(Transfer):
         self._hang_up()
         if self.stopped or self.ended:
             await self.close()
+        elif error is None and self.record.state is State.WAITING:
+            self._retry.soon()  # it was paused and resumed meanwhile
         elif error is not None and self.record.state in (State.WAITING, State.RUNNING):
             self._not_uploaded(error)
 
@@ -97,7 +98,7 @@ class Leaving(Transfer):
         self.step(Step.LOSE)
         if isinstance(error, OSError):
             self.fail(error)
-        elif isinstance(error, (*_NO_ROOM, TooMany)) and self.left.falls_back and not self.record.position:
+        elif isinstance(error, _NO_ROOM) and self.left.falls_back and not self.record.position:
             self._desk.fall_back(self, f"{error.message} It goes when both are online.")
         elif isinstance(error, _FINAL) and not isinstance(error, StoreFull):
             self.fail(error)
@@ -113,7 +114,9 @@ class Leaving(Transfer):
         opened = await access.open_upload(r.user, r.id, whole)
         self.left.file, self.left.expires = opened.file, opened.expires
         await self._desk.store.save(self.left)
-        if opened.offset == whole:
+        if self.ended:
+            await access.drop(opened.file, "withdrawn")
+        elif opened.offset == whole:
             self.left.digest = self.left.digest or await self._hashed_to(r.total)
             r.position = r.total
         elif self.record.state is State.WAITING and not self.stopped:

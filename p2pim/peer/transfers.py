@@ -15,7 +15,7 @@ from typing import cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from p2pim.core.limits import FREE_SPACE_KEPT, OFFER_LIFETIME, PIECE, TRANSFER_TICK
+from p2pim.core.limits import FREE_SPACE_KEPT, PIECE, TRANSFER_TICK
 from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, NoSuchTransfer, Offline, TransferError, Usage
 from p2pim.peer.events import Event
@@ -381,7 +381,7 @@ class Transfers:
         for transfer in list(self._transfers.values()):
             if isinstance(transfer, Incoming):
                 transfer.tick(now)
-            if transfer.record.state is State.OFFERED and today - transfer.record.created > OFFER_LIFETIME:
+            if transfer.record.state is State.OFFERED and today - transfer.record.created > transfer.offer_lifetime:
                 transfer.disrupt("no-answer", settled=False)
 
     def _slot_free(self) -> None:

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from p2pim.core.limits import SEALED_CHUNK, STORE_COMMIT, STORE_PENDING, STORE_STALL
-from p2pim.errors import BadMessage, P2pimError, StoreFull, UnexpectedMessage
+from p2pim.errors import BadMessage, P2pimError, StoredFileGone, StoreFull, UnexpectedMessage
 from p2pim.storage.stored_files import StoredFile, write_all
 from p2pim.wire.messages import Message
 from p2pim.wire.store import BulkReady, Chunk, Committed
@@ -219,7 +219,7 @@ class Upload(Bulk):
         at = self._written
         await self._desk.threads(partial(os.fdatasync, self._descriptor))
         if not await self._desk.grown(self.file.id, at):
-            raise BadMessage("This file is not wanted any more.")
+            raise StoredFileGone("This file is not wanted any more.")
         self._committed = at
         if self._connection is not None:
             self._connection.send(Committed(at))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from p2pim.core.limits import STORE_IDLE_UPLOAD, STORE_OUTCOME_KEPT, STORED_FILES_PER_SENDER
-from p2pim.errors import Blocked, NoSuchUser, StoredFileGone, StoreFull, StoreQuota, TooMany
+from p2pim.errors import Blocked, NoSuchUser, StoredFileGone, StoreFull, StoreQuota
 
 FETCHED: Final = "fetched"
 REJECTED: Final = "rejected"
@@ -136,7 +136,7 @@ def _check_room(db: sqlite3.Connection, by: int, to: int, size: int, free: int, 
     if theirs + size > quotas.recipient:
         raise StoreQuota("Too much waits for them at the server already; send it when both are online.")
     if count >= STORED_FILES_PER_SENDER:
-        raise TooMany(f"{count} files of yours wait at the server; cancel some, or send a folder in one.")
+        raise StoreQuota(f"{count} files of yours wait at the server; cancel some, or send a folder in one.")
     if whole + size > quotas.whole or missing + size > free:
         raise StoreFull
 

@@ -172,6 +172,28 @@ class TestLeaving(LeftCase):
         self.assert_states(("disrupted", "cancelled"), ("disrupted", "peer-cancelled"))
         self.assertEqual(self.sealed(), b"")
 
+    def test_what_is_cancelled_while_a_place_is_asked_for_takes_none(self) -> None:
+        """The server hears that it is not wanted as soon as it has an id."""
+        id = self.offer(self.file(size=SIZE), leave="auto")
+        self.world.result(self.alice.transfers.cancel(id))
+        self.world.settle()
+        self.assertEqual(self.state(self.alice), ("disrupted", "cancelled"))
+        self.assertEqual([kept.outcome for kept in self.store.files.values()], ["withdrawn"] * len(self.store.files))
+
+    def test_an_upload_can_be_paused_and_goes_on(self) -> None:
+        """From where it was."""
+        path = self.file(size=SIZE)
+        id = self.offer(path, leave="auto")
+        self.until_half_is_there()
+        self.world.result(self.alice.transfers.pause(id))
+        self.world.settle()
+        self.assertEqual(self.state(self.alice), ("paused", ""))
+        self.assertLess(len(self.sealed()), sealed_size(SIZE))
+        self.world.result(self.alice.transfers.resume(id))
+        self.world.settle()
+        self.come()
+        self.fetched(path)
+
 
 class TestFetching(LeftCase):
     """The receiver's end."""
@@ -241,6 +263,13 @@ class TestFetching(LeftCase):
         self.bob.start()
         self.world.settle()
         self.fetched(path)
+
+    def test_an_offer_stands_as_long_as_the_server_keeps_the_file(self) -> None:
+        """Longer than one that its sender's device has to serve."""
+        self.leave(self.file(size=SIZE))
+        self.come(accept="ask")
+        self.world.pass_time(8 * 86_400.0, by=43_200.0)
+        self.assertEqual(self.state(self.bob), ("offered", ""))
 
     def test_the_same_offer_twice_is_one(self) -> None:
         """The sender repeats it whenever it has signed in."""

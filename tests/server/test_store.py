@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2pim.core.limits import STORE_COMMIT, STORE_IDLE_UPLOAD, STORE_PENDING, STORE_STALL, STORE_TICKET
 from p2pim.server import store_bulk
 from p2pim.server.settings import FilesSection, ServerSettings
+from p2pim.storage import stored_files
 from p2pim.wire.messages import PROTOCOL_VERSION, BlockUser, Done, Failed, Hello, Message, Refused, SignOut
 from p2pim.wire.store import (
     AskStored,
@@ -368,6 +369,12 @@ class TestQuotas(StoreCase):
         """Then clients are told so."""
         self.use(enabled=False)
         self.assertEqual(self.refused(100)[0], "no-store")
+
+    def test_many_small_files_are_many_all_the_same(self) -> None:
+        """Each is a row and an inode."""
+        self.patch(stored_files, "STORED_FILES_PER_SENDER", 1)
+        self.open_upload(10)
+        self.assertEqual(self.refused(10)[0], "store-quota")
 
     def test_a_database_that_fails_commits_nothing(self) -> None:
         """The client hears it, and goes on later from what is committed."""
