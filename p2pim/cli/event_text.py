@@ -115,6 +115,20 @@ def waiting_text(event: Event) -> str:
     return str(event.get("message") or event["reason"])
 
 
+def _device_added(event: Event, prefix: str | None) -> str:
+    return f"{event['user']} has a new device: {event.get('name') or str(event['device'])[:8]}."
+
+
+def _identity_changed(event: Event, prefix: str | None) -> str:
+    what = f"The keys of {event['user']} CHANGED (device {str(event['device'])[:8]})."
+    return what if prefix is None else f"{what} Messages wait: {prefix} verify {event['user']}"
+
+
+def _verify(event: Event, prefix: str | None) -> str:
+    how = f" Take it up: {prefix} verify {event['user']} --sas" if prefix is not None else ""
+    return f"{event['user']} wants to compare keys with you.{how}"
+
+
 _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "signed-in": _signed_in,
     "interrupted": _interrupted,
@@ -131,4 +145,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "completed": _completed,
     "stored": _stored,
     "disrupted": _disrupted,
+    "device-added": _device_added,
+    "identity-changed": _identity_changed,
+    "verify": _verify,
 }

@@ -33,6 +33,7 @@ from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
 from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.transfers import Transfers
+from p2pim.peer.verification import Verification
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
 from p2pim.wire import messages as m
@@ -138,6 +139,7 @@ class Account:
             from_thread=context.reactor.callFromThread,
         )
         self._lives.add(load=seals.load, stop=seals.stop)
+        self.verification = Verification(context.reactor, self._wall, seals, self._emit, context.random_bytes)
         return seals
 
     def _seal_again(self, user: str, device: bytes, messages: list[bytes]) -> None:
@@ -277,6 +279,10 @@ class Account:
         """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
         for device in await self.seals.ready(user):
             self.routes.send_mail(user, device, signal)
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """The server names another P2P server, or none any more."""
+        self.p2p_server.welcomed(told, self.session.server_address[0])
 
     # --- IChannelUser
 

@@ -23,11 +23,11 @@ from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import Blocked, IdentityChanged, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
-from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.interfaces import IChannel
+from p2pim.peer.key_calls import KeyCalls, check_not_changed
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
@@ -38,7 +38,7 @@ from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 
 
-class Peer(HomeAccount):
+class Peer(KeyCalls):
     """A person's side: one device of one account. See `HomeAccount` for signing in and out, and for events."""
 
     @property
@@ -158,8 +158,7 @@ class Peer(HomeAccount):
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
-        if account.seals.blocked_by_change(user):
-            raise IdentityChanged
+        check_not_changed(account, user)
         if route == DIRECT:
             await account.conversations.connect(user)
         elif self.connected:

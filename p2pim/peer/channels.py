@@ -361,11 +361,11 @@ class ChannelTable:
             self._upkeep.lost(channel.user)
 
     def _trust_changed(self, channel: QuicChannel, trust: Trust) -> None:
-        """A path went silent: use and find others. Or it has come back."""
+        """A path answers no more: use and find others. Or it has come back."""
         if self._channels.get((channel.device, False)) is not channel:
             return
         good = trust is Trust.GOOD
-        what = "is heard again" if good else "is silent; what there is goes by other ways"
+        what = "answers again" if good else "does not answer; what there is goes by other ways"
         self._journal("channel", channel.user, f"{channel.kind} channel with {channel.address} {what}")
         if good:
             self._upkeep.found(channel.user)

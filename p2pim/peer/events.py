@@ -239,6 +239,15 @@ class IdentityChanged(Event):
     accepted: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparisonAsked(Event):
+    """A user wants to compare keys: ``p2pim verify USER --sas`` on this side takes it up."""
+
+    event: ClassVar[str] = "verify"
+    user: str
+    device: str
+
+
 def rfc3339(seconds: float) -> str:
     """A time in seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
     moment = datetime.fromtimestamp(seconds, UTC)

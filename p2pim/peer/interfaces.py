@@ -45,3 +45,6 @@ class ISessionUser(Interface):
 
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""
+
+    def p2p_server_changed(told: str | None) -> None:
+        """The server names another P2P server, as in `Welcome`, or none any more."""

@@ -18,6 +18,7 @@ from p2pim.core.message_ids import show_message_id
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json, rfc3339
+from p2pim.peer.local_keys import KEY_METHODS
 from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
 from p2pim.storage.home import HistoryEntry
@@ -247,6 +248,7 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
     **TRANSFER_METHODS,
+    **KEY_METHODS,
 }
 
 

@@ -35,21 +35,18 @@ from p2pim.errors import (
 from p2pim.net.server_connection import ServerConnection, call_server, server_endpoint
 from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
+from p2pim.peer.pushes import push
 from p2pim.peer.requests import OnFailed, OnStored, Requests
 from p2pim.peer.session_rules import ANSWERS, FAREWELLS, HEARTBEATS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, words
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
-    DevicesChanged,
     Failed,
     FromServer,
     Hello,
-    Incoming,
-    KeysLeft,
-    MailWaiting,
     Message,
     Ping,
     Pong,
-    PresenceChanged,
     Refused,
     Register,
     Send,
@@ -59,7 +56,6 @@ from p2pim.wire.messages import (
     Stored,
     Welcome,
 )
-from p2pim.wire.store import StoredEnded
 
 __all__ = ["ISessionUser", "ServerAddress", "Session", "Trust"]
 
@@ -301,7 +297,7 @@ class Session:
         self._connection = connection
         self.fingerprint = connection.fingerprint
         self.trust = self.trust.pinned(connection.fingerprint)
-        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE))
+        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE, FEATURES))
         connection.send(self._greeting)
 
     def message_received(self, connection: ServerConnection, message: FromServer) -> None:
@@ -354,37 +350,20 @@ class Session:
         self._user.signed_in(welcome)
 
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
-        if isinstance(message, Incoming):
-            self._user.envelope_received(message)
-        elif isinstance(message, Stored):
+        if push(self._user, message):
+            return
+        if isinstance(message, Stored):
             for number in message.ids:
                 self._requests.stored(number)
-        elif isinstance(message, ANSWERS):
-            self._requests.answered(message.id, message)
-        elif isinstance(message, Pong):
-            self._requests.answered(message.nonce, message)
+            return
+        if isinstance(message, ANSWERS):
+            self._requests.answered(message.nonce if isinstance(message, Pong) else message.id, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
-        elif isinstance(message, KeysLeft):
-            self._keys_left(message)
-        elif isinstance(message, DevicesChanged):
-            self._user.devices_changed(message.list)
-        elif isinstance(message, PresenceChanged):
-            self._user.presence_changed(message.person)
-        elif isinstance(message, StoredEnded):
-            self._user.stored_ended(message.file, message.outcome)
-        elif isinstance(message, MailWaiting):
-            self._user.mail_waiting(message.count)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
-
-    def _keys_left(self, message: KeysLeft) -> None:
-        if message.id:
-            self._requests.answered(message.id, message)
-        else:
-            self._user.keys_left(message.left)
 
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = FAREWELLS.get(message.reason)

@@ -49,10 +49,12 @@ from p2pim.server.signin import Admitted, Origin
 from p2pim.server.store_bulk import Bulk
 from p2pim.wire.messages import (
     OLDEST_VERSION,
+    P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
     Hello,
     Limits,
     Message,
+    P2pServerChanged,
     Ping,
     Pong,
     Refused,
@@ -135,6 +137,7 @@ class ServerConnection(FramedProtocol):
         self._entering: Deferred[None] | None = None
         self._reading_paused = False
         self._cut_at: float | None = None
+        self._features: frozenset[str] = frozenset()
         self.session: Session | None = None
         self.bulk: Bulk | None = None
         """What this connection is for, when it is for bulk alone."""
@@ -217,6 +220,7 @@ class ServerConnection(FramedProtocol):
         elif message.version > PROTOCOL_VERSION:
             self._refuse(VersionTooNew())
         else:
+            self._features = frozenset(message.features)
             self._stand = self._introduction
 
     def _introduction(self, message: Message) -> None:
@@ -259,6 +263,11 @@ class ServerConnection(FramedProtocol):
     def send(self, message: Message) -> None:
         """Send a message with what else goes out this turn."""
         self.send_frame(encode(message))
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """Tell a client that is signed in, and understands it, of the P2P server that it is to use from now on."""
+        if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
+            self._send(P2pServerChanged(told))
 
     # --- sign-in
 

@@ -150,6 +150,12 @@ class House:
         """The device has been told how it stands."""
         self.mail.arrived(admitted.session, admitted.standing.mail)
 
+    def tell_p2p_server(self) -> None:
+        """Tell those who are signed in of what newcomers are told of a P2P server."""
+        told = self.p2p_server()
+        for connection in list(self.connections):
+            connection.p2p_server_changed(told)
+
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)

@@ -186,9 +186,11 @@ class ServerService(Service):
         for key in ("port", "interface", "data"):
             if getattr(settings.server, key) != getattr(self.settings.server, key):
                 _log.warn("server.{key} has changed, which needs a restart", key=key)
-        self.settings = settings
+        self.settings, told = settings, self.house.p2p_server()
         self.house.use(settings)
         self.beside.use(self._ports[0].getHost().port, settings.p2p)
+        if self.house.p2p_server() != told:
+            self.house.tell_p2p_server()
         self._write_ready()
         _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
 

@@ -65,8 +65,10 @@ from p2pim.wire.store import (
 
 __all__ = [
     "ALPN",
+    "FEATURES",
     "MESSAGE",
     "OLDEST_VERSION",
+    "P2P_SERVER_CHANGES",
     "PROTOCOL_VERSION",
     "SIGNAL",
     "AckMail",
@@ -105,6 +107,7 @@ __all__ = [
     "NoMessageId",
     "OpenSplice",
     "P2pAddress",
+    "P2pServerChanged",
     "Password",
     "Payload",
     "Person",
@@ -143,14 +146,26 @@ ALPN: Final = b"p2pim/1"
 MESSAGE: Final = 0
 SIGNAL: Final = 1
 
+# What a client may say in `Hello` that it understands, beyond what every client of this version does.
+P2P_SERVER_CHANGES: Final = "p2p-server-changes"
+"""`P2pServerChanged`."""
+FEATURES: Final = (P2P_SERVER_CHANGES,)
+"""All that the clients of this software understand."""
+
+
 # --- client to server
 
 
 class Hello(Message, frozen=True, tag=1):
-    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
+    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes.
+
+    A message that its reader does not know ends the connection, so what has been added since the first version is sent
+    only to those who name it among their ``features``; features that nobody knows are passed over.
+    """
 
     version: int
     software: Label = ""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
 
 
 class SignIn(Message, frozen=True, tag=2):
@@ -374,6 +389,12 @@ class SignedOut(Message, frozen=True, tag=38):
     message: str
 
 
+class P2pServerChanged(Message, frozen=True, tag=40):
+    """From now on the P2P server to use is this one, as in `Welcome`; for clients with `P2P_SERVER_CHANGES`."""
+
+    p2p_server: P2pAddress | None
+
+
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
@@ -383,7 +404,8 @@ FromClient = (
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
     | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
-    | GroupChanged | UploadOpened | DownloadOpened | BulkReady | Committed | Chunk | StoredStates | StoredEnded
+    | GroupChanged | P2pServerChanged | UploadOpened | DownloadOpened | BulkReady | Committed | Chunk | StoredStates
+    | StoredEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -108,6 +108,8 @@ class Peer:
     def presence_changed(self, person: Person) -> None:
         self.table.presence_changed(person)
 
+    def p2p_server_changed(self, told: str | None) -> None: ...
+
     def channel_opened(self, channel: IChannel) -> None:
         self.opened.append(channel)
 

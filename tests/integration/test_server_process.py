@@ -22,6 +22,7 @@ from p2pim.server.admin import run
 from p2pim.wire.channel import SPLICE_READY, pack_splice_preface
 from p2pim.wire.framing import FrameBuffer, pack_frames
 from p2pim.wire.messages import (
+    FEATURES,
     MESSAGE,
     AddContact,
     Done,
@@ -144,7 +145,7 @@ class Person:
     def register(self, name: str) -> Person:
         """Make an account."""
         self.device = os.urandom(16)
-        self.send(Hello(1), Register(name, PASSWORD, self.device, "test"))
+        self.send(Hello(1, "", FEATURES), Register(name, PASSWORD, self.device, "test"))
         self.welcome = self.receive(Welcome)
         return self
 

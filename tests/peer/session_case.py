@@ -59,6 +59,9 @@ class Hearer:
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))
 
+    def p2p_server_changed(self, told: str | None) -> None:
+        self.heard.append(("p2p-server", told))
+
     def kinds(self) -> list[object]:
         return [each[0] for each in self.heard]
 

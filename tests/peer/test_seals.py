@@ -53,14 +53,14 @@ class SealsCase(TestCase):
         for _ in range(2000):
             if there():
                 return
-            await deferLater(reactor, 0.005, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.005, lambda: None)
         self.fail("it did not happen in ten seconds")
 
     async def settle(self) -> None:
         """All that was written is committed, and what follows of it too."""
         for _ in range(5):
             await gatherResults([p.database.write(lambda db: None) for p in self.peers])
-            await deferLater(reactor, 0.0, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.0, lambda: None)
 
     def asked(self, kind: type) -> int:
         return sum(isinstance(each, kind) for each in self.server.asked)
@@ -285,7 +285,7 @@ class HealingTests(SealsCase):
         source.backup(target)
         source.close()
         target.close()
-        return copy
+        return str(copy)
 
     async def talk(self, times: int = 3) -> None:
         for n in range(times):

@@ -27,6 +27,7 @@ from p2pim.storage.database import prepare_file
 from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.framing import FrameBuffer, pack_frame, pack_frames
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
     FromServer,
     Hello,
@@ -198,9 +199,13 @@ class Client:
         """Of what has come, the messages of this type."""
         return [message for message in self.received() if isinstance(message, kind)]
 
-    def register(self, name: str, password: str = PASSWORD, invite: str = "") -> Client:
+    def register(
+        self, name: str, password: str = PASSWORD, invite: str = "", features: tuple[str, ...] = FEATURES
+    ) -> Client:
         """Make an account and sign in; what it is told then is dropped."""
-        self.send(Hello(PROTOCOL_VERSION), Register(name, password, self.device, f"{name}'s device", invite))
+        self.send(
+            Hello(PROTOCOL_VERSION, "", features), Register(name, password, self.device, f"{name}'s device", invite)
+        )
         self.welcome = self.one(Welcome)
         return self
 

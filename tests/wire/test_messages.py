@@ -23,7 +23,7 @@ ONE_TIME = k.OneTimeKey("AAAAAQ", KEY, SIGNATURE)
 GROUP = g.Group("chess", 3, [g.Member("bob", "owner")], "Openings")
 
 FROM_CLIENT: list[m.FromClient] = [
-    m.Hello(1, "p2pim/0.1.0"),
+    m.Hello(1, "p2pim/0.1.0", m.FEATURES),
     m.SignIn("bob", DEVICE, "desk", "secret", None),
     m.SignIn("bob", DEVICE, "desk", None, b"t" * 32, "away"),
     m.Register("bob", "secret", DEVICE, "desk"),
@@ -66,6 +66,7 @@ FROM_SERVER: list[m.FromServer] = [
     m.Incoming("bob", DEVICE, m.SIGNAL, b"sealed"),
     m.PresenceChanged(PERSON),
     m.SignedOut("replaced", "Signed in elsewhere."),
+    m.P2pServerChanged("p2p.example.org:9901"),
     m.Ping(1),
     m.Pong(1),
     k.KeysLeft(8, 40),
