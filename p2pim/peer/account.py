@@ -15,7 +15,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from p2pim.core.message_ids import make_message_id
-from p2pim.errors import P2pimError
+from p2pim.errors import IdentityChanged, P2pimError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
@@ -277,6 +277,8 @@ class Account:
 
     async def _post(self, user: str, signal: s.FileLeft) -> None:
         """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
+        if self.seals.blocked_by_change(user):
+            raise IdentityChanged
         for device in await self.seals.ready(user):
             self.routes.send_mail(user, device, signal)
 

@@ -23,7 +23,7 @@ from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, IdentityChanged, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
 from p2pim.peer.interfaces import IChannel
@@ -310,9 +310,12 @@ class Peer(KeyCalls):
 
         :param leave: it is left, sealed, at the server's store: "auto": when ``user`` is away, "always" or "never".
         :raises FileUnreadable: it cannot be read.
+        :raises IdentityChanged: a device of a verified user has other keys, which were not accepted.
         """
         account, user = self._running(), canonical_name(user)
         _check_not_blocked(account, user)
+        if account.seals.blocked_by_change(user):
+            raise IdentityChanged
         if self.connected and not account.people.devices(user):
             await account.look_ups.look_up(user)
         return await account.transfers.offer(user, path, comment, route, leave)
