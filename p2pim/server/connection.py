@@ -267,7 +267,7 @@ class ServerConnection(FramedProtocol):
     def p2p_server_changed(self, told: str | None) -> None:
         """Tell a client that is signed in, and understands it, of the P2P server that it is to use from now on."""
         if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
-            self._send(P2pServerChanged(told))
+            self.send(P2pServerChanged(told))
 
     # --- sign-in
 
