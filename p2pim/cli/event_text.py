@@ -85,6 +85,8 @@ def offer_text(event: Event) -> str:
 
 
 def _offer(event: Event, prefix: str | None) -> str:
+    if event["direction"] == "out" and event.get("route") == "mailbox":
+        return f"{offer_text(event)} is left at the server for {event['user']}."
     if event["direction"] == "out":
         return f"{event['user']} is offered {offer_text(event)}."
     answer = f" To take it: {prefix} accept {event['transfer']}" if prefix is not None else ""
@@ -97,6 +99,11 @@ def _completed(event: Event, prefix: str | None) -> str:
     took = f"{size_text(event['bytes'])} in {duration_text(seconds)}{rate}, {route_text(event.get('route'))}"
     where = f" → {Path(event['path'])}" if event.get("path") else ""
     return f"{event['name']} is complete{where} ({took})"
+
+
+def _stored(event: Event, prefix: str | None) -> str:
+    days = float(event["expires_in"]) / 86_400
+    return f"{event['name']} is at the server, sealed, for {event['user']} to take within {days:.0f} days."
 
 
 def _disrupted(event: Event, prefix: str | None) -> str:
@@ -147,6 +154,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "connect-failed": _connect_failed,
     "offer": _offer,
     "completed": _completed,
+    "stored": _stored,
     "disrupted": _disrupted,
     "device-added": _device_added,
     "identity-changed": _identity_changed,

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "status": "contacts",
     "msg": "messages", "history": "history", "chat": "chat",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
-    "resume": "transfers", "cancel": "transfers",
+    "resume": "transfers", "cancel": "transfers", "leave": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",
     "verify": "keys", "devices": "keys", "doctor": "doctor", "demo": "demo", "admin": "admin",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from p2pim.core.message_ids import make_message_id
-from p2pim.errors import P2pimError
+from p2pim.errors import IdentityChanged, P2pimError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
@@ -34,6 +34,7 @@ from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
+from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.verification import Verification
 from p2pim.storage.database import Database
@@ -178,6 +179,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
+            access=StoreAccess(self._context.reactor, self.session, self._post),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -223,6 +225,7 @@ class Account:
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
         self.contacts.signed_in(related, self.outbox.users())
+        self.transfers.left.server_appeared()
         self._search.start()
 
     def interrupted(self, reason: str) -> None:
@@ -282,6 +285,17 @@ class Account:
         self._devices_appeared(person.user, before)
         if before and not self.people.devices(person.user):
             self._away(person.user)
+
+    def stored_ended(self, file: bytes, outcome: str) -> None:
+        """The server says what became of a file in its store."""
+        self.transfers.left.ended(file, outcome)
+
+    async def _post(self, user: str, signal: s.FileLeft) -> None:
+        """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
+        if self.seals.blocked_by_change(user):
+            raise IdentityChanged
+        for device in await self.seals.ready(user):
+            self.routes.send_mail(user, device, signal)
 
     def p2p_server_changed(self, told: str | None) -> None:
         """The server names another P2P server, or none any more."""

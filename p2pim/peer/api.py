@@ -238,18 +238,23 @@ class Peer(PeopleApi, KeyCalls, HomeHistory):
         """All transfers: accept, reject, pause, resume, cancel."""
         return self._running().transfers
 
-    async def send_file(self, user: str, path: Path, comment: str = "", route: str = AUTO) -> Transfer:
+    async def send_file(
+        self, user: str, path: Path, comment: str = "", route: str = AUTO, leave: str = AUTO
+    ) -> Transfer:
         """Offer a file or folder to ``user``; it goes when they accept.
 
+        :param leave: it is left, sealed, at the server's store: "auto": when ``user`` is away, "always" or "never".
         :raises FileUnreadable: it cannot be read.
+        :raises IdentityChanged: a device of a verified user has other keys, which were not accepted.
         """
         account, user = self._running(), canonical_name(user)
         _check_not_blocked(account, user)
+        await check_not_changed(account, user)
         self.active()
         await account.contacts.acquaint(user)
         if self.connected and not account.people.devices(user):
             await account.look_ups.look_up(user)
-        return await account.transfers.offer(user, path, comment, route)
+        return await account.transfers.offer(user, path, comment, route, leave)
 
 
 def _check_not_blocked(account: Account, user: str) -> None:

@@ -175,6 +175,8 @@ class TransferOffered(Event):
     files: int
     comment: str
     direction: str
+    route: str = "auto"
+    """How it should go: "mailbox" by way of the server's store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +203,18 @@ class TransferCompleted(Event):
     seconds: float
     route: str
     blake3: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferStored(Event):
+    """The server keeps all of it for ``user``, who is away, for ``expires_in`` seconds more at most."""
+
+    event: ClassVar[str] = "stored"
+    transfer: str
+    user: str
+    name: str
+    bytes: int
+    expires_in: float
 
 
 @dataclass(frozen=True, kw_only=True)

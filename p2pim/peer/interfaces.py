@@ -40,6 +40,9 @@ class ISessionUser(Interface):
     def devices_changed(devices: DeviceList) -> None:
         """The devices of a contact, or mine, changed."""
 
+    def stored_ended(file: bytes, outcome: str) -> None:
+        """A file at the server's store has been "fetched", "rejected", "withdrawn", or has "expired"."""
+
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""
 

@@ -12,6 +12,7 @@ from p2pim.wire.messages import (
     P2pServerChanged,
     PresenceChanged,
 )
+from p2pim.wire.store import StoredEnded
 
 
 def push(user: ISessionUser, message: FromServer) -> bool:
@@ -28,6 +29,8 @@ def push(user: ISessionUser, message: FromServer) -> bool:
         user.presence_changed(message.person)
     elif isinstance(message, P2pServerChanged):
         user.p2p_server_changed(message.p2p_server)
+    elif isinstance(message, StoredEnded):
+        user.stored_ended(message.file, message.outcome)
     else:
         return False
     return True

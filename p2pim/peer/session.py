@@ -37,19 +37,13 @@ from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.pushes import push
 from p2pim.peer.requests import OnFailed, OnStored, Requests
-from p2pim.peer.session_rules import FAREWELLS, HEARTBEATS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, words
+from p2pim.peer.session_rules import ANSWERS, FAREWELLS, HEARTBEATS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, words
 from p2pim.wire.messages import (
     FEATURES,
     PROTOCOL_VERSION,
-    ClaimedKeys,
-    DeviceLists,
-    Done,
     Failed,
-    Found,
     FromServer,
     Hello,
-    KeysLeft,
-    Mail,
     Message,
     Ping,
     Pong,
@@ -59,7 +53,6 @@ from p2pim.wire.messages import (
     SignedOut,
     SignIn,
     SignOut,
-    SpliceTickets,
     Stored,
     Welcome,
 )
@@ -364,7 +357,7 @@ class Session:
             for number in message.ids:
                 self._requests.stored(number)
             return
-        if isinstance(message, Done | Found | SpliceTickets | ClaimedKeys | DeviceLists | KeysLeft | Mail | Pong):
+        if isinstance(message, ANSWERS):
             self._requests.answered(message.nonce if isinstance(message, Pong) else message.id, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))

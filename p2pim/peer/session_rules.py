@@ -8,6 +8,8 @@ from typing import Final
 
 from p2pim import __version__
 from p2pim.errors import AlreadySignedIn, ServerFull, TooManyTries
+from p2pim.wire.messages import ClaimedKeys, DeviceLists, Done, Found, KeysLeft, Mail, Pong, SpliceTickets
+from p2pim.wire.store import DownloadOpened, StoredStates, UploadOpened
 
 SOFTWARE: Final = f"p2pim {__version__}"
 NO_CONNECTION: Final = "There is no connection to the server now."
@@ -15,6 +17,11 @@ FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kic
 """Reasons of the server's `SignedOut` after which a client stays away, and what the events call them."""
 TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
 """Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""
+ANSWERS: Final = (
+    Done, Found, SpliceTickets, Mail, ClaimedKeys, DeviceLists, KeysLeft, Pong, UploadOpened, DownloadOpened,
+    StoredStates,
+)  # fmt: skip
+"""What a request may be answered with, beside a failure."""
 HEARTBEATS: Final = (1.0, 60.0)
 """What a server may ask for, in seconds between pings."""
 

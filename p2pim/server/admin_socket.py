@@ -74,6 +74,7 @@ class AdminDesk:
 
     def _sign_out(self, user: str, reason: str, message: str) -> int:
         self._house.splices.sever(user)
+        self._house.files.sever(user)
         return self._house.users.sign_out(user, reason, message)
 
     def _delete(self, user: str) -> None:

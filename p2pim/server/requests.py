@@ -49,6 +49,7 @@ from p2pim.wire.messages import (
 
 _log = Logger()
 Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
+"""Gives the answer to a request of a session; a `P2pimError` becomes `Failed`."""
 
 
 class Requests:

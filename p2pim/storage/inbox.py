@@ -17,8 +17,9 @@ from p2pim.core.arrivals import Arrivals
 from p2pim.core.limits import REORDER_WAIT
 from p2pim.errors import CannotOpen, NotMeant
 from p2pim.storage.database import Database
+from p2pim.storage.left_files import keep_offer
 from p2pim.storage.outbox import MINE, Confirmed, confirm_in, confirm_read_in
-from p2pim.wire.signals import AnySignal, ChatMessage, ReadMark, Receipt, Sealed
+from p2pim.wire.signals import AnySignal, ChatMessage, FileLeft, ReadMark, Receipt, Sealed
 
 OpenIn = Callable[[sqlite3.Connection, str, bytes, Sealed], AnySignal]
 """Opens what a device of a user sealed, inside a transaction. Raises `CannotOpen`."""
@@ -169,6 +170,8 @@ class InboxStore:
             return Taken(read=confirm_read_in(db, sender, signal.ids, at))
         if isinstance(signal, ReadMark) and sender == self._me:
             mark_read_in(db, signal.conversation, at, signal.message)
+        if isinstance(signal, FileLeft):
+            keep_offer(db, sender, device, signal)
         return Taken(signal=signal)
 
     def _chat_in(self, db: sqlite3.Connection, envelope: Envelope, chat: ChatMessage, now: float) -> Taken:

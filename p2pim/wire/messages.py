@@ -48,6 +48,20 @@ from p2pim.wire.keys import (
     RenameDevice,
 )
 from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailWaiting, Stored
+from p2pim.wire.store import (
+    AskStored,
+    BulkReady,
+    Chunk,
+    Committed,
+    DownloadOpened,
+    DropStored,
+    OpenDownload,
+    OpenUpload,
+    StoredEnded,
+    StoredStates,
+    UploadOpened,
+    UseTicket,
+)
 
 __all__ = [
     "ALPN",
@@ -389,12 +403,14 @@ class P2pServerChanged(Message, frozen=True, tag=40):
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
-    | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup
+    | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup | OpenUpload | OpenDownload | DropStored | UseTicket
+    | Chunk | AskStored
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
     | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
-    | GroupChanged | P2pServerChanged
+    | GroupChanged | P2pServerChanged | UploadOpened | DownloadOpened | BulkReady | Committed | Chunk | StoredStates
+    | StoredEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -105,6 +105,8 @@ class Peer:
 
     def devices_changed(self, devices: DeviceList) -> None: ...
 
+    def stored_ended(self, file: bytes, outcome: str) -> None: ...
+
     def presence_changed(self, person: Person) -> None:
         self.table.presence_changed(person)
 

@@ -53,6 +53,9 @@ class Hearer:
     def devices_changed(self, devices: DeviceList) -> None:
         self.heard.append(("devices", devices))
 
+    def stored_ended(self, file: bytes, outcome: str) -> None:
+        self.heard.append((file, outcome))
+
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))
 

@@ -16,6 +16,7 @@ from p2pim.core.limits.p2p_server import *
 from p2pim.core.limits.people import *
 from p2pim.core.limits.sealing import *
 from p2pim.core.limits.server import *
+from p2pim.core.limits.stored import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *
 from p2pim.core.limits.units import *
