@@ -10,30 +10,38 @@ it begins or ends with the account; below it is told what it must hear, a line e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zope.interface import implementer
 
+from p2pim.core.message_ids import make_message_id
+from p2pim.errors import P2pimError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.conversations import Conversations
 from p2pim.peer.dispatcher import Dispatcher
-from p2pim.peer.inbox import Inbox
+from p2pim.peer.inbox import Inbox, InboxWays
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
+from p2pim.peer.mailbox import Mailbox
 from p2pim.peer.outbox import Outbox
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
 from p2pim.peer.routes import DIRECT_KINDS, Routes
+from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
+from p2pim.storage.inbox import InboxStore
+from p2pim.storage.outbox import Confirmed, OutboxStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
+from p2pim.wire.mail import MailId
+from p2pim.wire.keys import DeviceList
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -62,6 +70,7 @@ class Account:
         self._background = Background()
         self._lives = Lives()
         self._stopped = False
+        self._doubted: set[str] = set()
         self.database = Database(context.reactor, context.home.database, "peer")
         self.store = HomeStore(self.database)
         self.session = session(self)
@@ -74,15 +83,16 @@ class Account:
         self.people = People(self.device)
         self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
+        self.seals = self._make_seals()
         self.channels = self._make_channels()
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
         self._make_delivery()
         self.transfers = self._make_transfers()
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
-        self._search = RecipientSearch(context, self.look_ups, self.people, self.outbox, background)
+        self._search = RecipientSearch(context, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
-            context, self.people, self.look_ups,
+            context, self.people, self.look_ups, self.seals,
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
         )  # fmt: skip
         self._lives.add(stop=self.p2p_server.stop)
@@ -93,6 +103,7 @@ class Account:
             self._context.reactor,
             user=self,
             session=self.session,
+            send=self.seals.send,
             my_device=self.device,
             devices_of=self.look_ups.devices_of,
             journal=self.journal.write,
@@ -107,17 +118,80 @@ class Account:
 
     def _make_routes(self) -> Routes:
         return Routes(
-            self.people, self.session, self.channels, self.look_ups.look_up, str(self.server), self._context.reactor,
-            connects=self.settings.connect != "never",
+            self.people, self.session, self.seals, self.channels, self.look_ups.look_up, str(self.server),
+            self._context.reactor, new_id=self._new_id, connects=self.settings.connect != "never",
         )  # fmt: skip
 
+    def _new_id(self) -> bytes:
+        return make_message_id(round(self._wall() * 1000), self._context.random_bytes(10))
+
+    def _make_seals(self) -> Seals:
+        context = self._context
+        seals = Seals(
+            context.reactor,
+            self._wall,
+            database=self.database,
+            session=self.session,
+            user=context.user,
+            device=self.device,
+            key=context.home.pickle_key(),
+            emit=self._emit,
+            journal=self.journal.write,
+            random_bytes=context.random_bytes,
+            again=self._seal_again,
+            from_thread=context.reactor.callFromThread,
+        )
+        self._lives.add(load=seals.load, stop=seals.stop)
+        return seals
+
+    def _seal_again(self, user: str, device: bytes, messages: list[bytes]) -> None:
+        self._background.run(self.outbox.seal_again(user, device, messages), "sealing messages again")
+
     def _make_delivery(self) -> None:
-        clock, wall, emit, journal = self._context.reactor, self._wall, self._emit, self.journal.write
-        random_bytes = self._context.random_bytes
-        self.outbox = Outbox(clock, wall, self.store, self.routes, emit, journal, random_bytes, self._gone)
+        context, clock, wall, journal = self._context, self._context.reactor, self._wall, self.journal.write
+        outgoing = OutboxStore(self.database, self.seals.seal_in, context.user)
+        self.outbox = Outbox(
+            clock, wall, outgoing, self.routes, self.seals, self._emit, journal, context.random_bytes, self._gone,
+            self._doubt, (context.user, self.device),
+        )  # fmt: skip
         self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
-        self.inbox = Inbox(clock, wall, self.store, self.routes.send, emit, journal)
+        self.arrived = InboxStore(self.database, self.seals.open_in, context.user)
+        ways = InboxWays(self._send_receipt, self._got, self.seals.cannot_open)
+        self.inbox = Inbox(clock, wall, self.arrived, ways, self, self._emit, journal, context.user)
         self._lives.add(load=self.inbox.load, stop=self.inbox.stop)
+        self.mailbox = Mailbox(clock, self.session, self.inbox, str(self.server), self.people.is_blocked, journal)
+        self._lives.add(stop=self.mailbox.stop)
+
+    # --- what the inbox wants said, and heard
+
+    def _send_receipt(self, user: str, device: bytes, receipt: s.Receipt, by_mail: bool) -> None:
+        send = self.routes.send_surely if by_mail else self.routes.send
+        send(user, device, receipt)
+
+    def _got(self, items: list[MailId]) -> None:
+        if self.session.connected:
+            self.session.send(m.Got(items))
+
+    def tell_my_devices(self, signal: s.Signal) -> None:
+        """Send a signal to the other devices of this account, now or when they come."""
+        for device in self.seals.devices(self._context.user):
+            if device.id != self.device:
+                self.routes.send_mail(self._context.user, device.id, signal)
+
+    def confirmed(self, user: str, device: bytes, receipts: Sequence[tuple[str, Confirmed]]) -> None:
+        """Receipts came, and are noted."""
+        self.outbox.confirmed(user, device, receipts)
+
+    def read(self, user: str, ids: Sequence[bytes], route: str) -> None:
+        """A person has read what I wrote, which is noted."""
+        self.outbox.read(user, ids, route)
+
+    def signal(self, user: str, device: bytes, signal: s.AnySignal) -> None:
+        """A signal came by mail."""
+        if isinstance(signal, s.AskAgain):
+            self.seals.asked_again(user, device, signal)
+        else:
+            self._dispatcher.opened(user, device, signal)
 
     def _make_transfers(self) -> Transfers:
         transfers = Transfers(
@@ -158,6 +232,7 @@ class Account:
         self._welcomed(welcome)
         self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
+        self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
@@ -171,6 +246,7 @@ class Account:
             )
         )
         self.outbox.refresh_all()
+        self.mailbox.signed_in(welcome.mail)
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
         self._search.start()
@@ -197,14 +273,29 @@ class Account:
 
     def _without_server(self) -> None:
         self._search.stop()
+        self.mailbox.interrupted()
+        self.seals.interrupted()
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
         self.transfers.session_lost()
 
-    def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
+    def envelope_received(self, envelope: m.Incoming) -> None:
         """An envelope came through the server."""
-        self._dispatcher.envelope(sender, device, kind, payload)
+        self._dispatcher.envelope(envelope)
+
+    def mail_waiting(self, count: int) -> None:
+        """There is mail in this device's mailbox."""
+        self.mailbox.waiting()
+
+    def devices_changed(self, devices: DeviceList) -> None:
+        """Somebody's devices are others than before."""
+        self.seals.devices_changed(devices)
+        self._background.run(self.outbox.complete(devices.user), "sealing for a new device")
+
+    def keys_left(self, left: int) -> None:
+        """So many one-time keys of this device are left at the server."""
+        self.seals.keys_left(left)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
@@ -260,6 +351,7 @@ class Account:
 
     def signal_received(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         """A signal came over a channel."""
+        assert channel is not None
         self._dispatcher.signal(user, device, signal, channel)
 
     def bulk_received(self, channel: IChannel, stream: int, data: bytes) -> None:
@@ -279,8 +371,24 @@ class Account:
         if not self.people.devices(user):
             self._away(user)
 
+    def _doubt(self, user: str) -> None:
+        """The server stored something for ``user``, who seemed to be there: find out whether they are."""
+        if user not in self._doubted:
+            self._doubted.add(user)
+            self._background.run(self._look_again(user), "asking whether somebody is there")
+
+    async def _look_again(self, user: str) -> None:
+        try:
+            await self.look_ups.look_up(user)
+        except P2pimError as error:
+            self.journal.write("error", user, f"presence is unknown: {error.message}")
+        finally:
+            self._doubted.discard(user)
+        if not self.routes.is_there(user):
+            self._away(user)
+
     def _away(self, user: str) -> None:
-        if not self.outbox.reachable(user):
+        if not self.routes.is_there(user):
             self.outbox.nobody_there(user)
             self.transfers.peer_offline(user)
 

@@ -19,7 +19,8 @@ class AccountContext:
     """What comes from outside an account.
 
     ``reactor``: clock, sockets and threads. ``wall``: the time in seconds since 1970. ``rng`` spreads what is repeated,
-    ``random_bytes`` are unpredictable. ``emit`` tells whoever listens to events. ``device``: this device's id.
+    ``random_bytes`` are unpredictable. ``emit`` tells whoever listens to events. ``user`` and ``device``: whose
+    account it is, and this device's id.
     """
 
     reactor: Any
@@ -30,6 +31,7 @@ class AccountContext:
     journal: Journal
     home: Home
     settings: PeerSettings
+    user: str
     device: bytes
     server: ServerAddress
 

@@ -23,7 +23,7 @@ from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
 from p2pim.core.message_ids import read_message_id, show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import Blocked, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, IdentityChanged, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
 from p2pim.peer.home_account import HomeAccount
@@ -124,10 +124,12 @@ class Peer(HomeAccount):
 
         :param route: "auto" (direct where a channel stands, else through the server), "direct" or "relay".
         :param wait: for the receipt; at most ``timeout`` seconds. Without anyone there to confirm it, the result is
-            "sent" and ``queued``: the message waits in the outbox.
+            "stored" when it is in their mailbox, or "sent" and ``queued`` when it waits in the outbox.
         :raises NoDirectPath: ``route`` is "direct" and none can be had.
         :raises NoSuchUser: (or `Blocked`) it can never arrive.
-        :raises TimedOut: no receipt yet; the message stays in the outbox and is sent again.
+        :raises NoKeys: none of their devices has published keys yet.
+        :raises MailboxFull: it waits here until there is room.
+        :raises TimedOut: neither a receipt yet nor stored; the message stays in the outbox and is sent again.
         """
         account, user = self._running(), canonical_name(user)
         _check_message(text, route)
@@ -137,7 +139,7 @@ class Peer(HomeAccount):
         settled = account.outbox.wait(user, message) if wait else None
         if route == AUTO:
             account.conversations.connect_in_background(user)
-        if not account.outbox.reachable(user):
+        if not self.connected and not account.outbox.reachable(user):
             if settled is not None:
                 settled.addErrback(lambda failure: failure.trap(CancelledError))
                 settled.cancel()
@@ -145,25 +147,35 @@ class Peer(HomeAccount):
         if settled is None:
             by, address = account.outbox.went_by(user, message) or (RELAY, "")
             return SentMessage(id=show_message_id(message), state="sent", route=by, address=address, ms=None)
-        result = await self._in_time(settled, timeout, user)
-        if result.state != "delivered":
+        result = await self._in_time(account, settled, timeout, user, message)
+        if result.state == "waiting":
             return _queued(message, user, connected=self.connected)
         ms = round((self._reactor.seconds() - started) * 1000, 3)
         return SentMessage(
-            id=show_message_id(message), state="delivered", route=result.route, address=result.address, ms=ms
+            id=show_message_id(message), state=result.state, route=result.route, address=result.address, ms=ms
         )
 
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
+        if account.seals.blocked_by_change(user):
+            raise IdentityChanged
         if route == DIRECT:
             await account.conversations.connect(user)
         elif self.connected and not account.people.devices(user):
             await account.look_ups.look_up(user)
 
-    async def _in_time(self, settled: Deferred[Settled], timeout: float | None, user: str) -> Settled:
+    async def _in_time(
+        self, account: Account, settled: Deferred[Settled], timeout: float | None, user: str, message: bytes
+    ) -> Settled:
+        """What became of it within ``timeout``: in the end also that it is stored, though somebody seemed to be there."""
+
+        def late(value: object, _: float) -> Settled:
+            so_far = account.outbox.so_far(user, message)
+            return so_far if so_far.state == "stored" else _no_receipt(user)
+
         if timeout is not None:
-            settled.addTimeout(timeout, self._reactor, onTimeoutCancel=lambda value, _: _no_receipt(user))
+            settled.addTimeout(timeout, self._reactor, onTimeoutCancel=late)
         return await settled
 
     def typing(self, user: str) -> None:
@@ -176,11 +188,14 @@ class Peer(HomeAccount):
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
         account, user = await self.opened(), canonical_name(user)
         by_device: dict[bytes, list[bytes]] = {}
-        for device, id in await account.store.mark_read(user, round(self._wall() * 1000)):
-            by_device.setdefault(device, []).append(id)
+        last = b""
+        for device, last in await account.arrived.mark_read(user, round(self._wall() * 1000)):
+            by_device.setdefault(device, []).append(last)
         for device, ids in by_device.items():
             for start in range(0, len(ids), 256):
-                account.routes.send(user, device, s.Receipt(ids[start : start + 256], "read"))
+                account.routes.send_surely(user, device, s.Receipt(ids[start : start + 256], "read"))
+        if last:
+            account.tell_my_devices(s.ReadMark(user, last))
         return sum(map(len, by_device.values()))
 
     async def history(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -36,25 +36,22 @@ from p2pim.peer.network_watch import NetworkWatch
 from p2pim.peer.switchboard import SplicingSession, Switchboard
 from p2pim.peer.udp_paths import KERNEL, Ground, UdpPaths
 from p2pim.peer.upkeep import Upkeep
-from p2pim.wire.messages import SIGNAL, Device, Person, Welcome
-from p2pim.wire.signals import AnySignal, Signal, encode_signal
+from p2pim.wire.messages import Device, Person, Welcome
+from p2pim.wire.signals import AnySignal, Signal
 
 MODES: Final = ("auto", "tcp", "udp", "none")
 """Which direct channels are made. The mode "udp" has no rung yet; relayed channels can always be had."""
 
 
-class TableSession(SplicingSession, Protocol):
-    """What the table asks of a session."""
-
-    def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
-    ) -> None: ...
+SendSignal = Callable[[str, bytes, Signal, Callable[[P2pimError], None] | None], None]
+"""Takes user, device, signal, and who hears that it could not be sent: the way through the server."""
 
 
 class ChannelTable:
     """All channels of one device.
 
     :param user: hears of channels and gets what comes over them.
+    :param send: sends a signal through the server.
     :param my_device: this device's id.
     :param devices_of: asks for the devices of a user that are online.
     :param journal: the readable log: (kind, user, text).
@@ -73,7 +70,8 @@ class ChannelTable:
         reactor: Any,
         *,
         user: IChannelUser,
-        session: TableSession,
+        session: SplicingSession,
+        send: SendSignal,
         my_device: bytes,
         devices_of: Callable[[str], Awaitable[list[Device]]],
         journal: Callable[[str, str, str], None],
@@ -97,7 +95,7 @@ class ChannelTable:
         """The UDP half; closed while there is no P2P server."""
         self._p2p_servers: Sequence[Endpoint] = ()
         self._local_host = ""
-        place = Place(reactor, self._factory, self.udp, rng, random, self._send)
+        place = Place(reactor, self._factory, self.udp, rng, random, send)
         self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
         self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
         self._trusted = trusted
@@ -374,6 +372,3 @@ class ChannelTable:
         self._trusted(channel, good)
         if not good:
             self._upkeep.lost(channel.user)
-
-    def _send(self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None) -> None:
-        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)

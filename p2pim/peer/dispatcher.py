@@ -11,6 +11,7 @@ from p2pim.peer.interfaces import IChannel
 from p2pim.peer.look_ups import LookUps
 from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
+from p2pim.peer.seals import Seals
 from p2pim.peer.transfers import Transfers
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
@@ -24,6 +25,7 @@ class Dispatcher:
         context: AccountContext,
         people: People,
         look_ups: LookUps,
+        seals: Seals,
         *,
         channels: ChannelTable,
         inbox: Inbox,
@@ -34,33 +36,50 @@ class Dispatcher:
         self._journal = context.journal
         self._people = people
         self._look_ups = look_ups
+        self._seals = seals
         self._channels = channels
         self._inbox = inbox
         self._outbox = outbox
         self._transfers = transfers
 
-    def envelope(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
+    def envelope(self, envelope: m.Incoming) -> None:
         """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
+        user, device = envelope.sender, envelope.device
         try:
-            signal = s.decode_signal(payload)
+            signal = s.decode_signal(envelope.payload)
         except BadMessage as error:
-            self._journal.write("error", sender, f"an envelope could not be read: {error.message}")
+            self._journal.write("error", user, f"an envelope could not be read: {error.message}")
             return
-        if isinstance(signal, s.CHANNEL_ONLY) or isinstance(signal, s.ChatMessage) != (kind == m.MESSAGE):
-            self._journal.write("error", sender, "an envelope carried what may not come that way")
+        if not isinstance(signal, s.Sealed):
+            self._journal.write("error", user, "an envelope was not sealed, and was dropped")
             return
-        self._look_ups.heard_from(sender, device)
-        self.signal(sender, device, signal, None)
-
-    def signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
-        """A signal from a device, by ``channel`` or through the server."""
         if self._people.is_blocked(user):
             return
-        server = str(self._context.server)
-        route, address = (channel.kind, channel.address) if channel is not None else ("relay", server)
-        if isinstance(signal, s.ChatMessage):
-            self._inbox.message(user, device, signal, route, address)
-        elif isinstance(signal, s.Receipt):
+        self._look_ups.heard_from(user, device)
+        if envelope.kind == m.MESSAGE or envelope.message:
+            self._inbox.live(user, device, signal, envelope.message, "relay", str(self._context.server))
+        else:
+            self._seals.received(user, device, signal, lambda opened: self.opened(user, device, opened))
+
+    def opened(self, user: str, device: bytes, signal: s.AnySignal) -> None:
+        """A signal came sealed through the server."""
+        if isinstance(signal, s.CHANNEL_ONLY + (s.ChatMessage,)):
+            self._journal.write("error", user, "an envelope carried what may not come that way")
+        else:
+            self._signal(user, device, signal, None)
+
+    def signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel) -> None:
+        """A signal came over a channel: messages are sealed there too, since it is the same copy for every way."""
+        if self._people.is_blocked(user):
+            return
+        if isinstance(signal, s.Sealed):
+            self._inbox.live(user, device, signal, b"", channel.kind, channel.address)
+        else:
+            self._signal(user, device, signal, channel)
+
+    def _signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
+        if isinstance(signal, s.Receipt):
+            route = channel.kind if channel is not None else "relay"
             self._outbox.receipt(user, device, signal.ids, signal.state, route)
         elif isinstance(signal, s.Typing):
             self._context.emit(events.Typing(at=self._context.wall(), user=user))

@@ -88,6 +88,21 @@ class MessageReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageSent(Event):
+    """A message that I sent from another ``device`` of mine to ``user``, stored here too."""
+
+    event: ClassVar[str] = "sent"
+    id: str
+    user: str
+    device: str
+    text: str
+    route: str
+    address: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReceiptReceived(Event):
     """A message of mine reached ``state``: "stored", "delivered" or "read"."""
 
@@ -187,6 +202,27 @@ class TransferDisrupted(Event):
     user: str = ""
     name: str = ""
     waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceAdded(Event):
+    """A further device of a user (or of mine) showed its keys."""
+
+    event: ClassVar[str] = "device-added"
+    user: str
+    device: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityChanged(Event):
+    """A verified user has a device that was not there when they were verified, or a device shows other keys than it
+    had (those are never used). Messages to them wait until it is ``accepted``."""
+
+    event: ClassVar[str] = "identity-changed"
+    user: str
+    device: str
+    accepted: bool
 
 
 def rfc3339(seconds: float) -> str:

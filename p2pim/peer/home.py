@@ -1,8 +1,9 @@
 """A home directory: who is signed in on this device, and that only one process uses it.
 
 Mode 0700, and in it: ``credentials.json`` (0600; account, server, its pin, the device and its token), ``agent.lock``
-(held by whoever uses the home), ``agent.sock`` (the agent's control socket), ``home.db`` (outbox, history, transfers),
-``log.txt`` (the readable log) and ``ready.json`` while an agent is ready. The password is nowhere in it.
+(held by whoever uses the home), ``agent.sock`` (the agent's control socket), ``home.db`` (outbox, history, transfers,
+keys and sessions), ``pickle.key`` (0600; encrypts the keys and sessions), ``log.txt`` (the readable log) and
+``ready.json`` while an agent is ready. The password is nowhere in it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from platformdirs import user_downloads_path
 from p2pim.errors import HomeLocked, StorageError
 
 DEVICE_BYTES = 16
+PICKLE_KEY_BYTES = 32
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +157,23 @@ class Home:
     def forget(self) -> None:
         """Nobody is signed in any more; the device, its account and the server's pin are remembered."""
         self.save(msgspec.structs.replace(self.credentials(), token=""))
+
+    def pickle_key(self) -> bytes:
+        """The 32 bytes that encrypt this device's keys in ``home.db``; made on first use.
+
+        :raises StorageError: the file is there and is no such key, or cannot be written.
+        """
+        path = self.path / "pickle.key"
+        try:
+            key = path.read_bytes()
+        except FileNotFoundError:
+            key = self.random_bytes(PICKLE_KEY_BYTES)
+            _write(path, key)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}.") from None
+        if len(key) != PICKLE_KEY_BYTES:
+            raise StorageError(f"{path} is damaged; restore it from the backup from which home.db is.")
+        return key
 
     def take_database(self, account: str) -> None:
         """Have ``home.db`` be that of ``account`` (a user's name), putting another account's aside."""

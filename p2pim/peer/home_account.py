@@ -217,6 +217,7 @@ class HomeAccount:
             journal=self.journal,
             home=self.home,
             settings=self.settings,
+            user=user,
             device=bytes.fromhex(self._credentials.device),
             server=server,
         )
@@ -240,7 +241,8 @@ class HomeAccount:
         )
 
     async def _signing_in(self, attempt: Any) -> m.Welcome:
-        """The end of a sign-in: when it fails, nothing of the account stays open."""
+        """The end of a sign-in: when it fails, nothing of the account stays open; when it does not, others can seal for
+        this device."""
         try:
             welcome: m.Welcome = await attempt
         except BaseException:
@@ -250,6 +252,7 @@ class HomeAccount:
             raise
         assert self._account is not None
         self._account.session.start()
+        await self._account.seals.stock.settled()
         return welcome
 
     def _known_trust(self, server: ServerAddress) -> Trust:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from zope.interface import Interface
 
 from p2pim.net.interfaces import IChannel, IChannelUser
-from p2pim.wire.messages import Person, Welcome
+from p2pim.wire.keys import DeviceList
+from p2pim.wire.messages import Incoming, Person, Welcome
 
 __all__ = ["IChannel", "IChannelUser", "ISessionUser"]
 
@@ -27,8 +28,17 @@ class ISessionUser(Interface):
     def signed_out(reason: str, message: str) -> None:
         """It is over: ``reason`` is "replaced", "refused", "kicked" or "logout"."""
 
-    def envelope_received(sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        """An envelope from ``device`` of ``sender``; the payload is a signal, not yet decoded."""
+    def envelope_received(envelope: Incoming) -> None:
+        """An envelope; its payload is a signal, not yet decoded."""
+
+    def mail_waiting(count: int) -> None:
+        """So much mail at least is in this device's mailbox."""
+
+    def keys_left(left: int) -> None:
+        """The server has but so many one-time keys of this device."""
+
+    def devices_changed(devices: DeviceList) -> None:
+        """The devices of a contact, or mine, changed."""
 
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""

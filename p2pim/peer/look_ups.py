@@ -10,7 +10,7 @@ from p2pim.core.limits import LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
 from p2pim.errors import NoSuchUser, P2pimError
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.background import Background
-from p2pim.peer.outbox import FINAL_FAILURES, Outbox
+from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
 from p2pim.peer.session import Session
 from p2pim.wire import messages as m
@@ -61,14 +61,11 @@ class LookUps:
 
 
 class RecipientSearch:
-    """Asks, less and less often, for those for whom something waits, and whose coming the server does not announce."""
+    """Asks, less and less often, for the devices of those for whom something waits that could not be sealed yet."""
 
-    def __init__(
-        self, context: AccountContext, look_ups: LookUps, people: People, outbox: Outbox, background: Background
-    ) -> None:
+    def __init__(self, context: AccountContext, people: People, outbox: Outbox, background: Background) -> None:
         self._clock = context.reactor
         self._journal = context.journal
-        self._look_ups = look_ups
         self._people = people
         self._outbox = outbox
         self._background = background
@@ -98,17 +95,10 @@ class RecipientSearch:
         self._background.run(self._look_for_recipients(), "asking for recipients")
 
     async def _look_for_recipients(self) -> None:
-        waiting = [user for user in self._outbox.users() if not self._people.devices(user)]
-        for user in waiting[:LOOK_UPS_AT_ONCE]:
+        for user in self._outbox.homeless()[:LOOK_UPS_AT_ONCE]:
             if not self._people.connected:
                 return
             try:
-                await self._look_ups.look_up(user)
-            except FINAL_FAILURES as error:
-                self._give_up(user, error)
+                await self._outbox.complete(user)
             except P2pimError as error:
-                self._journal.write("error", user, f"presence is unknown: {error.message}")
-
-    def _give_up(self, user: str, error: P2pimError) -> None:
-        for message in self._outbox.all_to(user):
-            self._outbox.withdraw(user, message, error)
+                self._journal.write("message", user, f"still waits: {error.message}")

@@ -1,43 +1,67 @@
-"""The outbox: every message is on disk before it is sent, and stays until a device of the recipient has stored it."""
+"""The outbox: every message and its sealed copies are on disk before they are sent, and stay until they are confirmed.
+
+A message goes as one copy for each device of its recipient, there or not, and one for each other device of mine (see
+`p2pim.core.delivery`). It leaves the outbox when each device has said that it has its copy; what the server has put
+into a mailbox is not sent again meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.delivery import DIRECT, Dispatch, Outgoing, Sending
+from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, SENT, STORED, Dispatch, Outgoing, Sending, Target
+from p2pim.core.limits import OUTBOX, RESEND_MAX
 from p2pim.core.message_ids import make_message_id, show_message_id
-from p2pim.errors import Blocked, NoSuchUser, Offline, P2pimError
+from p2pim.errors import (
+    Blocked,
+    IdentityChanged,
+    MailboxFull,
+    NoKeys,
+    NoRoute,
+    NoSuchDevice,
+    NoSuchUser,
+    NotSignedIn,
+    Offline,
+    P2pimError,
+    TooMany,
+)
 from p2pim.peer.events import Event, ReceiptReceived
-from p2pim.storage.home import HomeStore
-from p2pim.wire.signals import ChatMessage
+from p2pim.peer.waiters import Settled, Waiters
+from p2pim.storage.outbox import Confirmed, Copy, OutboxStore
+
+__all__ = ["FINAL_FAILURES", "Outbox", "Settled"]
 
 FINAL_FAILURES = (NoSuchUser, Blocked)
 """What the server may answer to an envelope that no later try would change."""
+REFUSALS = (NoSuchUser, Blocked, NoKeys, IdentityChanged)
+"""Why a message is not even taken."""
+Answered = Callable[[P2pimError | None], None]
+"""Told that the server has stored an envelope (None), or why it could not take it."""
 
 
 class MessageRoutes(Protocol):
     """What the outbox needs of `p2pim.peer.routes.Routes`."""
 
-    def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]: ...
-    def send_message(
-        self, user: str, device: bytes, message: ChatMessage, way: str, on_failed: Callable[[P2pimError], None]
+    def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]: ...
+    def is_there(self, user: str) -> bool: ...
+    def send_copy(
+        self, user: str, device: bytes, sealed: bytes, message: bytes, way: str, answered: Answered
     ) -> tuple[str, str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of a message: ``state`` is "delivered", or "waiting" when nobody is there to confirm it."""
+class Recipients(Protocol):
+    """What the outbox needs of `p2pim.peer.seals.Seals`."""
 
-    state: str
-    route: str
-    address: str
+    async def ready(self, user: str) -> list[bytes]: ...
+    def devices(self, user: str) -> Sequence[Any]: ...
 
 
 @dataclass(slots=True)
@@ -47,8 +71,16 @@ class _Conversation:
     user: str
     sending: Sending = field(default_factory=Sending)
     timer: IDelayedCall | None = None
-    went: dict[bytes, dict[bytes, tuple[str, str]]] = field(default_factory=dict)
+    went: dict[bytes, dict[Target, tuple[str, str]]] = field(default_factory=dict)
     """By which route and to which address each message went last to each device."""
+    fresh: dict[tuple[Target, int], bytes] = field(default_factory=dict)
+    """Envelopes that were never sent; what goes again is read from the disk."""
+    queue: deque[tuple[Dispatch, bytes | None]] = field(default_factory=deque)
+    """What goes as soon as those before it are read."""
+    reading: bool = False
+    coming: int = 0
+    """Messages that are being written."""
+    order: DeferredLock = field(default_factory=DeferredLock)
 
 
 class Outbox:
@@ -57,6 +89,8 @@ class Outbox:
     :param wall: the time in seconds since 1970.
     :param random_bytes: for message ids.
     :param gone: told when the server says that a device of a user is not there.
+    :param doubted: told when the server stores for a user who seemed to be there; to call `nobody_there` if they are not.
+    :param me: my user name, and this device.
     """
 
     log = Logger()
@@ -65,39 +99,51 @@ class Outbox:
         self,
         clock: IReactorTime,
         wall: Callable[[], float],
-        store: HomeStore,
+        store: OutboxStore,
         routes: MessageRoutes,
+        recipients: Recipients,
         emit: Callable[[Event], None],
         journal: Callable[[str, str, str], None],
         random_bytes: Callable[[int], bytes],
         gone: Callable[[str, bytes], None],
+        doubted: Callable[[str], None],
+        me: Target,
     ) -> None:
         self._clock = clock
         self._wall = wall
         self._store = store
         self._routes = routes
+        self._recipients = recipients
         self._emit = emit
         self._journal = journal
         self._random_bytes = random_bytes
         self._gone = gone
+        self._doubted = doubted
+        self._me = me
         self._conversations: dict[str, _Conversation] = {}
-        self._waiters: dict[bytes, list[Deferred[Settled]]] = {}
+        self._where: dict[bytes, _Conversation] = {}
+        self._waiters = Waiters()
         self._stopped = False
 
     async def load(self) -> None:
         """Take up what earlier runs left."""
-        for user, message in await self._store.waiting():
-            self._conversation(user).sending.add(message)
+        for left in await self._store.unsettled():
+            conversation = self._conversation(left.conversation)
+            theirs = [target for target in left.copies if target[0] == left.conversation]
+            mine = [target for target in left.copies if target[0] != left.conversation]
+            state = {"waiting": SENT, STORED: STORED}.get(left.state, DELIVERED)
+            conversation.sending.add(left.message, theirs, mine, state=state)
+            self._where[left.message.id] = conversation
+            for target, copy in left.copies.items():
+                if copy == STORED:
+                    conversation.sending.in_mailbox(target, left.message.id)
 
     def stop(self) -> None:
         """Send nothing any more; what waits is on disk."""
         self._stopped = True
         for conversation in self._conversations.values():
             self._cancel_timer(conversation)
-        waiters, self._waiters = self._waiters, {}
-        for several in waiters.values():
-            for waiter in several:
-                waiter.cancel()
+        self._waiters.stop()
 
     # --- sending
 
@@ -105,46 +151,100 @@ class Outbox:
         """Put a message into the outbox; once it is on disk, send it wherever it can go. Gives its id.
 
         :raises TooMany: too many wait for this user already.
+        :raises NoKeys: (or `NoSuchUser`, `Blocked`, `IdentityChanged`) nothing can be sealed for this user.
         """
-        now = round(self._wall() * 1000)
-        message = await self._store.enqueue(user, make_message_id(now, self._random_bytes(10)), text, now, route)
-        self._conversation(user).sending.add(message)
+        conversation = self._conversation(user)
+        waiting = conversation.sending.waiting + conversation.coming
+        if waiting >= OUTBOX:
+            raise TooMany(f"{waiting} messages wait for {user} already; more are taken when some have gone.")
+        conversation.coming += 1
+        try:
+            message, copies = await self._write(conversation, text, route)
+        finally:
+            conversation.coming -= 1
+        targets = [copy.target for copy in copies]
+        theirs = [target for target in targets if target[0] == user]
+        conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
+        self._where[message.id] = conversation
+        self._keep_fresh(conversation, copies)
         self.refresh(user)
         return message.id
 
+    async def _write(self, conversation: _Conversation, text: str, route: str) -> tuple[Outgoing, list[Copy]]:
+        """On disk, in the order in which it was asked for, whatever the keys of the recipient take."""
+        await conversation.order.acquire()
+        try:
+            targets = await self._targets(conversation.user, route)
+            now = round(self._wall() * 1000)
+            message = Outgoing(make_message_id(now, self._random_bytes(10)), 0, text, now, route)
+            written = self._store.enqueue(message, conversation.user, targets)
+        finally:
+            conversation.order.release()
+        copies = await written
+        return copies[0].message, [copy for copy in copies if copy.sealed]
+
+    async def _targets(self, user: str, route: str) -> list[Target]:
+        """Who gets a copy: with "direct" those alone to whom there is a channel."""
+        targets = [(user, device) for device in await self._devices(user)]
+        if user != self._me[0]:
+            targets += [(self._me[0], device) for device in await self._devices(self._me[0])]
+        targets = [target for target in targets if target != self._me]
+        if route == DIRECT:
+            targets = [target for target in targets if DIRECT in self._routes.copy_ways(*target)]
+            if not any(target[0] == user for target in targets):
+                raise NoRoute(f"There is no direct channel to a device of {user} any more.")
+        return targets
+
+    async def _devices(self, user: str) -> list[bytes]:
+        """The devices that can be sealed for; without the server, those that are known."""
+        try:
+            return await self._recipients.ready(user)
+        except REFUSALS:
+            if user != self._me[0]:
+                raise
+        except P2pimError as error:
+            self._journal("message", user, f"devices are not known for certain: {error.message}")
+        return [device.id for device in self._recipients.devices(user)]
+
     def wait(self, user: str, message: bytes) -> Deferred[Settled]:
-        """Fires when a device of ``user`` has stored the message, or nobody is there who could.
+        """Fires when a device of ``user`` has the message, or when they are away and it is in their mailbox.
 
         :raises Blocked: (and `NoSuchUser`) it will never be taken.
+        :raises MailboxFull: not now; it is kept here.
         """
-        waiter: Deferred[Settled] = Deferred(lambda d: self._drop_waiter(message, d))
-        self._waiters.setdefault(message, []).append(waiter)
+        waiter = self._waiters.add(message)
+        if self._state(message) == STORED and not self._routes.is_there(user):
+            self._waiters.resolve(message, self._stored_by(user, message))
         return waiter
 
+    def so_far(self, user: str, message: bytes) -> Settled:
+        """What has become of a message until now."""
+        if self._state(message) == STORED:
+            return self._stored_by(user, message)
+        return Settled("waiting", *(self.went_by(user, message) or (RELAY, "")))
+
     def went_by(self, user: str, message: bytes) -> tuple[str, str] | None:
-        """The route and address by which a message went last."""
-        return next(iter(self._conversation(user).went.get(message, {}).values()), None)
+        """The route and address by which a message went last to a device of ``user``."""
+        went = self._conversation(user).went.get(message, {})
+        return next((way for target, way in went.items() if target[0] == user), None)
 
     def reachable(self, user: str) -> bool:
-        """Whether some device of ``user`` can be sent to now."""
+        """Whether there is a way to some device of ``user`` or to its mailbox now."""
         conversation = self._conversations.get(user)
-        return conversation is not None and conversation.sending.lanes > 0
+        return conversation is not None and conversation.sending.reachable()
 
-    def users(self) -> list[str]:
-        """For whom something waits."""
-        return [user for user, conversation in self._conversations.items() if len(conversation.sending)]
+    def homeless(self) -> list[str]:
+        """For whom something waits for which there is no copy yet."""
+        return [user for user, conversation in self._conversations.items() if conversation.sending.homeless()]
 
     def refresh(self, user: str) -> None:
         """The ways to ``user`` may have changed: send what must go (again)."""
-        conversation = self._conversations.get(user)
-        if conversation is None or self._stopped:
+        if self._stopped:
             return
-        ways = self._routes.ways(user)
-        for device in set(conversation.sending.devices()) - set(ways):
-            conversation.sending.set_ways(device, {})
-        for device, by in ways.items():
-            conversation.sending.set_ways(device, by)
-        self._pump(conversation)
+        for conversation in list(self._conversations.values()) if user == self._me[0] else self._to(user):
+            for target in conversation.sending.targets():
+                conversation.sending.set_ways(target, self._routes.copy_ways(*target))
+            self._pump(conversation)
 
     def refresh_all(self) -> None:
         """The same for everyone for whom something waits."""
@@ -152,83 +252,207 @@ class Outbox:
             self.refresh(user)
 
     def nobody_there(self, user: str) -> None:
-        """``user`` is away: whoever waits for receipts is told that the messages wait too."""
+        """``user`` is away: whoever waits for receipts is told what is known."""
         conversation = self._conversations.get(user)
-        for message in conversation.sending if conversation is not None else ():
-            self._resolve(message.id, Settled("waiting", "relay", ""))
+        for message in conversation.sending.undelivered() if conversation is not None else ():
+            if self._state(message.id) == STORED or not self.reachable(user):
+                self._waiters.resolve(message.id, self.so_far(user, message.id))
 
     def withdraw(self, user: str, message: bytes, error: P2pimError) -> None:
         """Give a message up, since ``error`` will not go away."""
         conversation = self._conversations.get(user)
-        if conversation is None or conversation.sending.remove(message) is None:
+        if conversation is None or conversation.sending.state_of(message) in (None, DELIVERED):
             return
-        conversation.went.pop(message, None)
+        conversation.sending.remove(message)
+        self._forget(conversation, message)
         self._journal("message", user, f"given up: {error.message}")
-        saved = self._store.settle(user, [message], "failed", "", "", round(self._wall() * 1000))
+        saved = self._store.fail(user, [message])
         saved.addErrback(lambda failure: self.log.failure("cannot note a failed message", failure))
-        for waiter in self._waiters.pop(message, []):
-            waiter.errback(error)
+        self._waiters.fail(message, error)
 
     def all_to(self, user: str) -> list[bytes]:
         """The messages that wait for ``user``."""
         conversation = self._conversations.get(user)
-        return [message.id for message in conversation.sending] if conversation is not None else []
+        return [message.id for message in conversation.sending.undelivered()] if conversation is not None else []
 
     def direct_only(self, user: str) -> list[bytes]:
         """The messages to ``user`` that wait for a direct channel."""
         conversation = self._conversations.get(user)
-        return [m.id for m in conversation.sending if m.route == DIRECT] if conversation is not None else []
+        waiting = conversation.sending.undelivered() if conversation is not None else []
+        return [message.id for message in waiting if message.route == DIRECT]
 
-    # --- receipts
+    # --- devices that come and go, and what must be sealed again
+
+    async def complete(self, user: str) -> None:
+        """Copies for those devices of ``user`` that have none of what nobody has confirmed yet.
+
+        :raises P2pimError: their devices cannot be found out now.
+        """
+        conversation = self._conversations.get(user)
+        if conversation is None or not conversation.sending.undelivered():
+            return
+        try:
+            devices = await self._recipients.ready(user)
+        except FINAL_FAILURES as error:
+            for message in conversation.sending.homeless():
+                self.withdraw(user, message.id, error)
+            return
+        self._drop_removed(conversation)
+        targets = [(user, device) for device in devices if (user, device) != self._me]
+        await self._seal_more(conversation, self._lacking(conversation, targets))
+
+    def _lacking(self, conversation: _Conversation, targets: list[Target]) -> list[tuple[Target, bytes]]:
+        direct = {target for target in targets if DIRECT in self._routes.copy_ways(*target)}
+        return [
+            (target, message.id)
+            for message in conversation.sending.undelivered()
+            for target in targets
+            if not conversation.sending.has_copy(target, message.id) and (message.route != DIRECT or target in direct)
+        ]
+
+    def _drop_removed(self, conversation: _Conversation) -> None:
+        known = {(conversation.user, device.id) for device in self._recipients.devices(conversation.user)}
+        for target in conversation.sending.targets():
+            if target[0] == conversation.user and known and target not in known:
+                self._drop(conversation, target)
+
+    def _drop(self, conversation: _Conversation, target: Target) -> None:
+        self._journal("message", target[0], "one of their devices is no more")
+        conversation.sending.remove_target(target)
+        dropped = self._store.drop_copies(conversation.user, target)
+        dropped.addErrback(lambda failure: self.log.failure("cannot drop the copies of a device", failure))
+
+    async def seal_again(self, user: str, device: bytes, messages: Sequence[bytes]) -> None:
+        """``device`` could not open these."""
+        for id in messages:
+            conversation = self._where.get(id)
+            if conversation is not None and conversation.sending.has_copy((user, device), id):
+                self._journal("message", user, "sealed again, since it could not be opened")
+                await self._seal_more(conversation, [((user, device), id)])
+
+    async def _seal_more(self, conversation: _Conversation, wanted: list[tuple[Target, bytes]]) -> None:
+        if not wanted or self._stopped:
+            return
+        copies = await self._store.seal_more(conversation.user, wanted)
+        self._keep_fresh(conversation, copies)
+        for copy in copies:
+            conversation.sending.add_copy(copy.target, copy.message.id, mine=copy.target[0] != conversation.user)
+        self.refresh(conversation.user)
+
+    # --- what others say of it
 
     def receipt(self, user: str, device: bytes, ids: Sequence[bytes], state: str, route: str) -> None:
         """``device`` of ``user`` says that it stored, or a person read, these messages."""
         if state == "delivered":
-            self._delivered(user, device, ids)
+            by_conversation: dict[str, list[bytes]] = {}
+            for id in ids:
+                conversation = self._where.get(id)
+                if conversation is not None and conversation.sending.has_copy((user, device), id):
+                    by_conversation.setdefault(conversation.user, []).append(id)
+            for name, several in by_conversation.items():
+                self._delivered(self._conversations[name], (user, device), several)
         elif state == "read":
             read = self._store.confirm_read(user, ids, round(self._wall() * 1000))
-            read.addCallback(lambda changed: self._read(user, [id for id, _ in changed], route))
+            read.addCallback(lambda changed: self.read(user, [id for id, _ in changed], route))
             read.addErrback(lambda failure: self.log.failure("cannot note a read receipt", failure))
 
-    def _delivered(self, user: str, device: bytes, ids: Sequence[bytes]) -> None:
-        conversation = self._conversations.get(user)
-        if conversation is None:
-            return
-        by_route: dict[tuple[str, str], list[bytes]] = {}
+    def confirmed(self, user: str, device: bytes, receipts: Sequence[tuple[str, Confirmed]]) -> None:
+        """The same for receipts that were noted already, as they came."""
+        for name, confirmed in receipts:
+            conversation = self._conversations.get(name)
+            if conversation is not None:
+                conversation.sending.settle((user, device), confirmed.id, DELIVERED, self._clock.seconds())
+                self._tell(conversation, [confirmed])
+                self._pump(conversation)
+
+    def _delivered(self, conversation: _Conversation, target: Target, ids: Sequence[bytes]) -> None:
+        now, receipts = self._clock.seconds(), []
         for id in ids:
-            if conversation.sending.remove(id) is not None:
-                went = conversation.went.pop(id, {}).get(device, ("relay", ""))
-                by_route.setdefault(went, []).append(id)
-        now = round(self._wall() * 1000)
-        for (route, address), confirmed in by_route.items():
-            saved = self._store.settle(user, confirmed, "delivered", route, address, now)
-            saved.addCallbacks(
-                self._settled,
-                self._not_settled,
-                callbackArgs=(user, confirmed, route, address),
-                errbackArgs=(user, confirmed),
-            )
-            saved.addErrback(lambda failure: self.log.failure("after noting a receipt", failure))
+            went = conversation.went.get(id, {}).get(target, (RELAY, ""))
+            receipts.append((id, *went))
+            conversation.sending.settle(target, id, DELIVERED, now)
+        saved = self._store.confirm(conversation.user, target, receipts, round(self._wall() * 1000))
+        saved.addCallbacks(
+            lambda confirmed: self._tell(conversation, confirmed),
+            self._not_settled,
+            errbackArgs=(conversation.user, ids),
+        )
+        saved.addErrback(lambda failure: self.log.failure("after noting a receipt", failure))
         self._pump(conversation)
 
-    def _settled(self, result: None, user: str, ids: list[bytes], route: str, address: str) -> None:
-        for id in ids:
-            self._journal("message", user, f"delivered by {route}" + (f" to {address}" if address else ""))
-            self._emit(
-                ReceiptReceived(at=self._wall(), id=show_message_id(id), user=user, state="delivered", route=route)
-            )
-            self._resolve(id, Settled("delivered", route, address))
+    def _tell(self, conversation: _Conversation, confirmed: Sequence[Confirmed]) -> None:
+        for each in confirmed:
+            if each.news:
+                to = f" to {each.address}" if each.address else ""
+                self._journal("message", conversation.user, f"delivered by {each.route}{to}")
+                self._say(conversation.user, each.id, DELIVERED, each.route)
+                self._waiters.resolve(each.id, Settled(DELIVERED, each.route, each.address))
+            if each.id not in conversation.sending:
+                self._forget(conversation, each.id)
 
-    def _not_settled(self, failure: Failure, user: str, ids: list[bytes]) -> None:
+    def _not_settled(self, failure: Failure, user: str, ids: Sequence[bytes]) -> None:
         """They have arrived, but would go again after a restart; the other side drops them then."""
         self._journal("error", user, f"a receipt could not be noted: {failure.getErrorMessage()}")
         for id in ids:
-            for waiter in self._waiters.pop(id, []):
-                waiter.errback(failure)
+            self._waiters.fail(id, failure)
 
-    def _read(self, user: str, ids: list[bytes], route: str) -> None:
+    def read(self, user: str, ids: Sequence[bytes], route: str) -> None:
+        """A person has read these, which is noted."""
         for id in ids:
-            self._emit(ReceiptReceived(at=self._wall(), id=show_message_id(id), user=user, state="read", route=route))
+            self._say(user, id, "read", route)
+
+    def _answered(
+        self, conversation: _Conversation, target: Target, message: Outgoing, error: P2pimError | None
+    ) -> None:
+        """The server has stored a copy, or could not take it."""
+        if error is None:
+            self._stored(conversation, target, message)
+            return
+        self._journal("message", target[0], f"not taken by the server: {error.message}")
+        now, wait = self._clock.seconds(), error.retry_after
+        if isinstance(error, FINAL_FAILURES) and target[0] == conversation.user:
+            self.withdraw(conversation.user, message.id, error)
+            return
+        if isinstance(error, NoSuchDevice):
+            self._drop(conversation, target)
+            self._complete_later(conversation.user)
+        elif isinstance(error, Offline):
+            self._gone(*target)
+        elif isinstance(error, MailboxFull):
+            wait = max(wait, RESEND_MAX)
+            if target[0] == conversation.user:
+                self._waiters.fail(message.id, error)
+        if not isinstance(error, NotSignedIn):
+            conversation.sending.busy(target, message.id, wait, now)
+        self._pump(conversation)
+
+    def _complete_later(self, user: str) -> None:
+        done = Deferred.fromCoroutine(self.complete(user))
+        done.addErrback(lambda failure: self._journal("message", user, failure.getErrorMessage()))
+
+    def _stored(self, conversation: _Conversation, target: Target, message: Outgoing) -> None:
+        if not conversation.sending.has_copy(target, message.id):
+            return
+        news = conversation.sending.settle(target, message.id, STORED, self._clock.seconds())
+        _, address = conversation.went.get(message.id, {}).get(target, (RELAY, ""))
+        ids = [message.id] if news == STORED else []
+        saved = self._store.stored(conversation.user, [(target, message.seq)], ids, address)
+        saved.addCallback(lambda _: self._told_stored(conversation, ids))
+        saved.addErrback(lambda failure: self.log.failure("cannot note what is stored", failure))
+        self._pump(conversation)
+
+    def _told_stored(self, conversation: _Conversation, ids: list[bytes]) -> None:
+        for id in ids:
+            if self._state(id) == STORED:
+                self._journal("message", conversation.user, "in their mailbox")
+                self._say(conversation.user, id, STORED, "mailbox")
+                if self._routes.is_there(conversation.user):
+                    self._doubted(conversation.user)
+                else:
+                    self._waiters.resolve(id, self._stored_by(conversation.user, id))
+
+    def _say(self, user: str, id: bytes, state: str, route: str) -> None:
+        self._emit(ReceiptReceived(at=self._wall(), id=show_message_id(id), user=user, state=state, route=route))
 
     # --- the machine's wishes
 
@@ -236,53 +460,81 @@ class Outbox:
         if self._stopped:
             return
         for dispatch in conversation.sending.to_send(self._clock.seconds()):
-            self._send(conversation, dispatch)
+            sealed = conversation.fresh.pop((dispatch.target, dispatch.message.seq), None)
+            if sealed is None or conversation.reading:
+                conversation.queue.append((dispatch, sealed))
+                self._read(conversation)
+            else:
+                self._send(conversation, dispatch, sealed)
         self._cancel_timer(conversation)
         due = conversation.sending.next_due()
         if due is not None:
             wait = max(0.0, due - self._clock.seconds())
             conversation.timer = self._clock.callLater(wait, self._pump, conversation)
 
-    def _send(self, conversation: _Conversation, dispatch: Dispatch) -> None:
-        user, device, message = conversation.user, dispatch.device, dispatch.message
-        chat = ChatMessage(message.id, message.seq, message.text, message.sent_at, dispatch.oldest)
-        failed = lambda error: self._failed(conversation, device, message, error)  # noqa: E731
-        went = self._routes.send_message(user, device, chat, dispatch.way, failed)
-        conversation.went.setdefault(message.id, {})[device] = went
-        self._journal("message", user, f"{'sent again' if dispatch.again else 'sent'} by {went[0]} to {went[1]}")
+    def _read(self, conversation: _Conversation) -> None:
+        """Read the envelopes of what goes again, and send all that waits for them."""
+        if conversation.reading:
+            return
+        conversation.reading = True
+        reading = Deferred.fromCoroutine(self._read_all(conversation))
+        reading.addErrback(lambda failure: self.log.failure("cannot read what is to be sent again", failure))
 
-    def _failed(self, conversation: _Conversation, device: bytes, message: Outgoing, error: P2pimError) -> None:
-        """The server could not forward an envelope."""
-        self._journal("message", conversation.user, f"not forwarded: {error.message}")
-        if isinstance(error, FINAL_FAILURES):
-            self.withdraw(conversation.user, message.id, error)
-        elif isinstance(error, Offline):
-            self._gone(conversation.user, device)
-        else:
-            conversation.sending.busy(device, message.id, error.retry_after, self._clock.seconds())
-            self._pump(conversation)
+    async def _read_all(self, conversation: _Conversation) -> None:
+        try:
+            while conversation.queue and not self._stopped:
+                batch = list(conversation.queue)
+                wanted = [(dispatch.target, dispatch.message.seq) for dispatch, sealed in batch if sealed is None]
+                found = await self._store.sealed(conversation.user, wanted)
+                for dispatch, sealed in batch:
+                    conversation.queue.popleft()
+                    envelope = sealed or found.get((dispatch.target, dispatch.message.seq))
+                    if envelope is not None:
+                        self._send(conversation, dispatch, envelope)
+        finally:
+            conversation.queue.clear()
+            conversation.reading = False
+
+    def _send(self, conversation: _Conversation, dispatch: Dispatch, sealed: bytes) -> None:
+        target, message = dispatch.target, dispatch.message
+        if self._stopped or conversation.sending.way_of(target, message.id) != dispatch.way:
+            return
+        answered = lambda error: self._answered(conversation, target, message, error)  # noqa: E731
+        went = self._routes.send_copy(*target, sealed, message.id, dispatch.way, answered)
+        conversation.went.setdefault(message.id, {})[target] = went
+        if target[0] == conversation.user:
+            again = "sent again" if dispatch.again else "sent"
+            self._journal("message", target[0], f"{again} by {went[0]} to {went[1]}")
+
+    # --- keeping house
 
     def _conversation(self, user: str) -> _Conversation:
         if user not in self._conversations:
             self._conversations[user] = _Conversation(user)
         return self._conversations[user]
 
+    def _to(self, user: str) -> list[_Conversation]:
+        return [self._conversations[user]] if user in self._conversations else []
+
+    def _state(self, message: bytes) -> str | None:
+        conversation = self._where.get(message)
+        return None if conversation is None else conversation.sending.state_of(message)
+
+    def _stored_by(self, user: str, message: bytes) -> Settled:
+        _, address = self.went_by(user, message) or (RELAY, "")
+        return Settled(STORED, "mailbox", address)
+
+    @staticmethod
+    def _keep_fresh(conversation: _Conversation, copies: Sequence[Copy]) -> None:
+        for copy in copies:
+            conversation.fresh[copy.target, copy.message.seq] = copy.sealed
+
+    def _forget(self, conversation: _Conversation, message: bytes) -> None:
+        conversation.went.pop(message, None)
+        self._where.pop(message, None)
+
     @staticmethod
     def _cancel_timer(conversation: _Conversation) -> None:
         if conversation.timer is not None and conversation.timer.active():
             conversation.timer.cancel()
         conversation.timer = None
-
-    # --- those who wait
-
-    def _resolve(self, message: bytes, settled: Settled) -> None:
-        for waiter in self._waiters.pop(message, []):
-            waiter.callback(settled)
-
-    def _drop_waiter(self, message: bytes, waiter: Deferred[Settled]) -> None:
-        waiters = self._waiters.get(message, [])
-        if waiter in waiters:
-            waiters.remove(waiter)
-        if not waiters:
-            self._waiters.pop(message, None)
-        waiter.errback(CancelledError())

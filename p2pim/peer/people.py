@@ -22,12 +22,13 @@ class People:
     def __init__(self, my_device: bytes) -> None:
         self._my_device = my_device
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._session = 0
+        self.session = 0
+        """Counts the sessions: what the server had of an earlier one may be lost."""
         self.connected = False
 
     def signed_in(self, contacts: Iterable[Person]) -> None:
         """A session begins: only what it says holds now."""
-        self._session += 1
+        self.session += 1
         self.connected = True
         self._people = OrderedDict((person.user, person) for person in contacts)
 
@@ -94,7 +95,7 @@ class People:
         person = self._people.get(user)
         if person is None or not self.connected:
             return {}
-        return {d.id: (self._session, d.since) for d in person.devices if d.id != self._my_device}
+        return {d.id: (self.session, d.since) for d in person.devices if d.id != self._my_device}
 
     def _forget_one(self) -> None:
         stranger = next((user for user, person in self._people.items() if not person.relation), None)

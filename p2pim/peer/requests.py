@@ -13,6 +13,7 @@ from p2pim.errors import P2pimError, RateLimited, TimedOut
 from p2pim.wire.messages import Message
 
 OnFailed = Callable[[P2pimError], None]
+OnStored = Callable[[], None]
 
 
 class Requests:
@@ -26,7 +27,7 @@ class Requests:
         self._clock = clock
         self._id = 0
         self._waiting: dict[int, tuple[Deferred[Message], IDelayedCall]] = {}
-        self._envelopes: OrderedDict[int, OnFailed] = OrderedDict()
+        self._envelopes: OrderedDict[int, tuple[OnFailed | None, OnStored | None]] = OrderedDict()
 
     def open(self) -> tuple[int, Deferred[Message]]:
         """An id for a request, and its answer.
@@ -48,9 +49,9 @@ class Requests:
         self._id = (self._id + 1) & 0xFFFFFFFF
         return self._id
 
-    def remember(self, number: int, on_failed: OnFailed) -> None:
-        """``on_failed`` hears when the envelope ``number`` could not be forwarded."""
-        self._envelopes[number] = on_failed
+    def remember(self, number: int, on_failed: OnFailed | None, on_stored: OnStored | None = None) -> None:
+        """``on_failed`` hears when the envelope ``number`` could not be taken, ``on_stored`` when it is in a mailbox."""
+        self._envelopes[number] = on_failed, on_stored
         if len(self._envelopes) > ENVELOPES_REMEMBERED:
             self._envelopes.popitem(last=False)
 
@@ -65,9 +66,15 @@ class Requests:
         answer = self._forget(number)
         if answer is not None:
             answer.errback(error)
-        on_failed = self._envelopes.pop(number, None)
+        on_failed, _ = self._envelopes.pop(number, (None, None))
         if on_failed is not None:
             on_failed(error)
+
+    def stored(self, number: int) -> None:
+        """The envelope ``number`` is committed to a mailbox."""
+        _, on_stored = self._envelopes.pop(number, (None, None))
+        if on_stored is not None:
+            on_stored()
 
     def fail_all(self, error: P2pimError) -> None:
         """The connection is gone: nothing will be answered. Whether an envelope arrived is not known."""

@@ -14,17 +14,39 @@ from p2pim.core.limits import BULK_PATIENCE
 from p2pim.errors import NoDirectPath, NoRoute, Offline, P2pimError
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.people import People
-from p2pim.wire.messages import MESSAGE, SIGNAL
-from p2pim.wire.signals import ChatMessage, Signal, encode_signal
+from p2pim.wire.messages import MESSAGE
+from p2pim.wire.signals import Signal, decode_signal
 
 DIRECT_KINDS = ("tcp", "udp")
+Answered = Callable[[P2pimError | None], None]
+"""Told that the server has stored an envelope (None), or why it could not take it."""
 
 
 class EnvelopeSender(Protocol):
     """The part of a session that carries envelopes."""
 
     def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
+        self,
+        user: str,
+        device: bytes,
+        kind: int,
+        payload: bytes,
+        on_failed: Callable[[P2pimError], None] | None = None,
+        message: bytes = b"",
+        on_stored: Callable[[], None] | None = None,
+    ) -> None: ...
+
+
+class SignalSender(Protocol):
+    """The part of `p2pim.peer.seals.Seals` that sends signals through the server."""
+
+    def send(
+        self,
+        user: str,
+        device: bytes,
+        signal: Signal,
+        failed: Callable[[P2pimError], None] | None = None,
+        message: bytes = b"",
     ) -> None: ...
 
 
@@ -45,6 +67,7 @@ class Routes:
     :param look_up: asks the server for the presence of a user; raises `NoSuchUser`.
     :param server: the server's address, as reports show it.
     :param clock: bounds how long bulk waits for a direct channel.
+    :param new_id: makes the ids of mail.
     :param connects: whether a direct channel is tried for bulk that does not demand one.
     """
 
@@ -52,25 +75,29 @@ class Routes:
         self,
         people: People,
         session: EnvelopeSender,
+        seals: SignalSender,
         channels: Channels,
         look_up: Callable[[str], Awaitable[object]],
         server: str,
         clock: IReactorTime,
         *,
+        new_id: Callable[[], bytes],
         connects: bool = True,
     ) -> None:
         self._people = people
         self._session = session
+        self._seals = seals
         self._channels = channels
         self._look_up = look_up
         self._server = server
         self._clock = clock
+        self._new_id = new_id
         self._connects = connects
 
     # --- messages
 
     def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]:
-        """How each device of ``user`` can be reached now, for `p2pim.core.delivery.Sending.set_ways`."""
+        """How each device of ``user`` that is there can be reached now."""
         ways: dict[bytes, dict[str, Hashable]] = {
             device: {RELAY: token} for device, token in self._people.devices(user).items()
         }
@@ -80,15 +107,33 @@ class Routes:
                 ways.setdefault(channel.device, {})[DIRECT] = best
         return ways
 
-    def send_message(
-        self, user: str, device: bytes, message: ChatMessage, way: str, on_failed: Callable[[P2pimError], None]
+    def is_there(self, user: str) -> bool:
+        """Whether some device of ``user`` is known to be there."""
+        return bool(self.ways(user))
+
+    def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]:
+        """How a copy for a device goes now, for `p2pim.core.delivery.Sending.set_ways`: the server takes it also for
+        one that is away."""
+        ways: dict[str, Hashable] = {}
+        if self._people.connected:
+            ways[RELAY] = self._people.session
+        channel = self._channels.channel_to(user, device)
+        if channel is not None and channel.kind in DIRECT_KINDS:
+            ways[DIRECT] = channel
+        return ways
+
+    def send_copy(
+        self, user: str, device: bytes, sealed: bytes, message: bytes, way: str, answered: Answered
     ) -> tuple[str, str]:
-        """Send a message by ``way``; gives the route and the address to tell people."""
+        """Send a sealed message by ``way``; gives the route and the address to tell people.
+
+        :param answered: told when the server has stored it (None), or could not take it.
+        """
         channel = self._channels.channel_to(user, device) if way == DIRECT else None
         if channel is not None:
-            channel.send(message)
+            channel.send(decode_signal(sealed))
             return channel.kind, channel.address
-        self._session.send_envelope(user, device, MESSAGE, encode_signal(message), on_failed)
+        self._session.send_envelope(user, device, MESSAGE, sealed, answered, message, lambda: answered(None))
         return RELAY, self._server
 
     def send(self, user: str, device: bytes, signal: Signal) -> None:
@@ -100,8 +145,20 @@ class Routes:
             self.send_through_server(user, device, signal)
 
     def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
-        """Send a signal through the server, uncounted."""
-        self._session.send_envelope(user, device, SIGNAL, encode_signal(signal))
+        """Send a signal through the server, sealed and uncounted; it is lost when the device is away."""
+        self._seals.send(user, device, signal)
+
+    def send_surely(self, user: str, device: bytes, signal: Signal) -> None:
+        """Send a signal by a channel, or as mail, which waits for a device that is away."""
+        channel = self._channels.channel_to(user, device)
+        if channel is not None:
+            channel.send(signal)
+        else:
+            self.send_mail(user, device, signal)
+
+    def send_mail(self, user: str, device: bytes, signal: Signal) -> None:
+        """Send a signal as mail."""
+        self._seals.send(user, device, signal, message=self._new_id())
 
     # --- bulk
 

@@ -42,15 +42,21 @@ from p2pim.errors import (
 from p2pim.net.server_connection import ServerConnection, call_server, server_endpoint
 from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
-from p2pim.peer.requests import OnFailed, Requests
+from p2pim.peer.requests import OnFailed, OnStored, Requests
 from p2pim.wire.messages import (
     PROTOCOL_VERSION,
+    ClaimedKeys,
+    DeviceLists,
+    DevicesChanged,
     Done,
     Failed,
     Found,
     FromServer,
     Hello,
     Incoming,
+    Mail,
+    MailWaiting,
+    KeysLeft,
     Message,
     Ping,
     Pong,
@@ -62,6 +68,7 @@ from p2pim.wire.messages import (
     SignIn,
     SignOut,
     SpliceTickets,
+    Stored,
     Welcome,
 )
 
@@ -206,18 +213,28 @@ class Session:
         return await answer
 
     def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: OnFailed | None = None
+        self,
+        user: str,
+        device: bytes,
+        kind: int,
+        payload: bytes,
+        on_failed: OnFailed | None = None,
+        message: bytes = b"",
+        on_stored: OnStored | None = None,
     ) -> None:
-        """Hand an envelope to the server. ``on_failed`` hears (later, never from within) when it could not forward it;
-        it says nothing when it could."""
+        """Hand an envelope to the server; with the id of a ``message`` it is mail.
+
+        ``on_failed`` hears (later, never from within) when the server could not take it, ``on_stored`` when it has put
+        it into a mailbox; it says nothing when it forwarded it.
+        """
         if self._state is not _State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
             return
         number = self._requests.next_id()
-        if on_failed is not None:
-            self._requests.remember(number, on_failed)
-        self._connection.send(Send(number, user, device, kind, payload))
+        if on_failed is not None or on_stored is not None:
+            self._requests.remember(number, on_failed, on_stored)
+        self._connection.send(Send(number, user, device, kind, payload, message))
 
     def send(self, message: Message) -> None:
         """Send a message that has no answer, such as `SetStatus`.
@@ -365,19 +382,34 @@ class Session:
 
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
         if isinstance(message, Incoming):
-            self._user.envelope_received(message.sender, message.device, message.kind, message.payload)
-        elif isinstance(message, Done | Found | SpliceTickets):
+            self._user.envelope_received(message)
+        elif isinstance(message, Stored):
+            for number in message.ids:
+                self._requests.stored(number)
+        elif isinstance(message, Done | Found | SpliceTickets | Mail | ClaimedKeys | DeviceLists):
             self._requests.answered(message.id, message)
         elif isinstance(message, Pong):
             self._requests.answered(message.nonce, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
+        elif isinstance(message, KeysLeft):
+            self._keys_left(message)
+        elif isinstance(message, DevicesChanged):
+            self._user.devices_changed(message.list)
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
+        elif isinstance(message, MailWaiting):
+            self._user.mail_waiting(message.count)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
+
+    def _keys_left(self, message: KeysLeft) -> None:
+        if message.id:
+            self._requests.answered(message.id, message)
+        else:
+            self._user.keys_left(message.left)
 
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = _FAREWELLS.get(message.reason)

@@ -16,7 +16,8 @@ method               parameters                  result
 ``kick``             user                        user, sessions
 ``invite``           days (optional)             invite, expires_at
 ``stats``                                        running, accounts, online, users: [user, counters, sessions],
-                                                 p2p: counters of the P2P server, or null
+                                                 p2p: counters of the P2P server, or null,
+                                                 mail: messages, bytes, devices, oldest
 ``backup``           file                        file, bytes
 ``restore``          file (server stopped)       file, users
 ``check``                                        ok, problems, users, fingerprint

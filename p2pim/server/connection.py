@@ -101,6 +101,9 @@ class IHouse(Protocol):
     def p2p_server(self) -> str | None:
         """What a newcomer is told of a P2P server."""
 
+    def welcomed(self, admitted: Admitted) -> None:
+        """The device has been told how it stands."""
+
     def leave(self, session: Session) -> None:
         """The session ends."""
 
@@ -243,8 +246,10 @@ class ServerConnection(FramedProtocol):
                 heartbeat=limits.heartbeat, patience=limits.patience,
                 limits=Limits(CLIENT_FRAME, PAYLOAD, CONTACTS), token=admitted.token,
                 contacts=self._house.contacts_of(session), software=f"p2pim/{__version__}",
+                keys_left=admitted.standing.keys_left, mail=admitted.standing.mail,
             )
         )  # fmt: skip
+        self._house.welcomed(admitted)
         _log.info("{user} signed in from {address}", user=session.user.name, address=session.address)
 
     def _not_welcome(self, failure: Failure) -> None:

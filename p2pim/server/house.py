@@ -15,13 +15,17 @@ from p2pim.net.server_tls import ServerTls
 from p2pim.net.stream import Flusher
 from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
+from p2pim.server.devices import Devices
 from p2pim.server.gate import Gate
+from p2pim.server.keys import Keys
+from p2pim.server.mail import Mail
+from p2pim.server.mailboxes import Mailboxes
 from p2pim.server.names import KnownNames
 from p2pim.server.passwords import Passwords
 from p2pim.server.port import PortFactory
 from p2pim.server.presence import Announcer
 from p2pim.server.relay import Relay
-from p2pim.server.requests import Requests
+from p2pim.server.requests import Answer, Requests
 from p2pim.server.sessions import Directory, Session
 from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin, SignInDesk
@@ -29,7 +33,19 @@ from p2pim.server.splices import SpliceDesk
 from p2pim.server.store import IDatabase, Store
 from p2pim.server.users import Users
 from p2pim.storage import accounts
-from p2pim.wire.messages import Person, Register, SignIn
+from p2pim.wire.messages import (
+    AckMail,
+    ClaimKeys,
+    FetchMail,
+    ListDevices,
+    Message,
+    Person,
+    PublishKeys,
+    Register,
+    RemoveDevice,
+    RenameDevice,
+    SignIn,
+)
 
 _log = Logger()
 
@@ -66,8 +82,15 @@ class House:
         self.users = Users(self.directory, self.announcer, self.counters)
         self.names = KnownNames(self.store)
         self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
-        self.forward = Relay(clock, self.directory, self.names).forward
-        self.request = Requests(clock, self.store, self.users, self.names, self.splices).handle
+        self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
+        self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
+        self.devices = Devices(clock, self.store, self.users)
+        self.keys = Keys(clock, self.store, self.directory, self.devices)
+        self.users.left = self.mail.left
+        self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
+        self.request = Requests(
+            clock, self.store, self.users, self.names, self.splices, self.mail.got, self._further_answers()
+        ).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
         self.port = PortFactory(self.gate, self, tls, self.splices.take)
@@ -78,6 +101,17 @@ class House:
             clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
         )
         self.use(settings)
+
+    def _further_answers(self) -> dict[type[Message], Answer]:
+        return {
+            FetchMail: self.mailboxes.fetch,
+            AckMail: self.mailboxes.acknowledge,
+            PublishKeys: self.keys.publish,
+            ClaimKeys: self.keys.claim,
+            ListDevices: self.devices.list,
+            RenameDevice: self.devices.rename,
+            RemoveDevice: self.devices.remove,
+        }
 
     def use(self, settings: ServerSettings) -> None:
         """Take these settings from now on; sessions that stand keep theirs."""
@@ -101,6 +135,10 @@ class House:
         """What a newcomer is told of a P2P server: the one configured, else the one beside this server."""
         return self.settings.p2p.address or self.beside.told()
 
+    def welcomed(self, admitted: Admitted) -> None:
+        """The device has been told how it stands."""
+        self.mail.arrived(admitted.session, admitted.standing.mail)
+
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)
@@ -122,6 +160,8 @@ class House:
         for connection in list(self.connections):
             connection.check(now)
         self.splices.sweep(now)
+        self.mail.sweep()
+        self.mailboxes.sweep()
 
     def write_counters(self) -> Deferred[None]:
         """Commit what was counted; one writing at a time. Does not fail: what cannot be written is counted on."""
@@ -143,4 +183,5 @@ class House:
         for connection in list(self.connections):
             connection.sign_out(reason, message)
         self.splices.stop()
+        self.mail.flush()
         self.flusher.flush()

@@ -25,7 +25,7 @@ from p2pim.errors import NoSuchUser, P2pimError, StorageError, Usage
 from p2pim.net.certificates import fingerprint_of_pem, format_fingerprint
 from p2pim.net.server_tls import make_context
 from p2pim.server.folder import DataFolder
-from p2pim.storage import accounts
+from p2pim.storage import accounts, mail
 from p2pim.storage.database import prepare_file
 
 Json = dict[str, Any]
@@ -109,9 +109,10 @@ def invite(db: sqlite3.Connection, params: Params, now: float) -> Json:
 
 
 def stats(db: sqlite3.Connection, params: Params, now: float) -> Json:
-    """What a stopped server knows: the counters."""
+    """What a stopped server knows: the counters, and the mail that waits."""
     users = [{**user, "online": False, "sessions": []} for user in accounts.list_accounts(db)]
-    return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None}
+    return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None,
+            "mail": mail.totals(db)}  # fmt: skip
 
 
 # --- the database as a whole
@@ -194,6 +195,7 @@ def check(folder: DataFolder, db: sqlite3.Connection, params: Params, now: float
     """Whether the database, the certificate and the files' modes are in order; what is not, one line each."""
     problems = [f"database: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     problems += [f"database: a row of {row[0]} points nowhere" for row in db.execute("PRAGMA foreign_key_check")]
+    problems += [f"database: {problem}" for problem in mail.problems(db)]
     certificate, fingerprint = _check_certificate(folder, now)
     problems += certificate
     for path in (folder.path, folder.database, folder.key):

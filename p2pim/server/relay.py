@@ -7,6 +7,8 @@ and a reason, and the sender keeps its copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -14,26 +16,39 @@ from twisted.logger import Logger
 from p2pim.core.limits import SEND_BACKLOG
 from p2pim.core.names import canonical_name
 from p2pim.errors import BadName, Blocked, NoSuchUser, Offline, P2pimError, RateLimited, RecipientBusy
+from p2pim.server.mail import BLOCKED_BY_ME
 from p2pim.server.names import KnownNames
 from p2pim.server.sessions import Directory, Session
 from p2pim.wire.messages import MESSAGE, Failed, Incoming, Send, encode
 
 _log = Logger()
 
-BLOCKED_BY_ME = "You have blocked this user; unblock them first."
 DEVICE_AWAY = "This device of the user is not connected."
 
 
 class Relay:
-    """Forwards envelopes."""
+    """Forwards envelopes.
 
-    def __init__(self, clock: IReactorTime, directory: Directory, names: KnownNames) -> None:
+    :param mail: what happens to those that carry a message id.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        directory: Directory,
+        names: KnownNames,
+        mail: Callable[[Session, Send], None],
+    ) -> None:
         self._clock = clock
         self._users = directory.users
         self._names = names
+        self._mail = mail
 
     def forward(self, sender: Session, envelope: Send) -> None:
         """Pass ``envelope`` on, or tell ``sender`` why not."""
+        if envelope.message:
+            self._mail(sender, envelope)
+            return
         user = self._users.get(envelope.to)
         if user is not None:
             target = user.sessions.get(envelope.device)

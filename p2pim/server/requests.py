@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from p2pim.wire.messages import (
     Done,
     Failed,
     Found,
+    Got,
     LookUp,
     Message,
     OpenSplice,
@@ -48,7 +49,7 @@ from p2pim.wire.messages import (
 )
 
 _log = Logger()
-_Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
+Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
 
 
 def _canonical(name: str) -> str:
@@ -60,22 +61,37 @@ def _canonical(name: str) -> str:
 
 
 class Requests:
-    """Carries out requests and answers them."""
+    """Carries out requests and answers them.
 
-    def __init__(self, clock: IReactorTime, store: Store, users: Users, names: KnownNames, splices: SpliceDesk) -> None:
+    :param got: takes the confirmations of forwarded mail.
+    :param answers: who answers what is not answered here, by the type of the request.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: Store,
+        users: Users,
+        names: KnownNames,
+        splices: SpliceDesk,
+        got: Callable[[Session, Got], None],
+        answers: Mapping[type[Message], Answer],
+    ) -> None:
         self._clock = clock
         self._store = store
         self._users = users
         self._announcer = users.announcer
         self._names = names
         self._splices = splices
-        self._answers: dict[type[Message], _Answer] = {
+        self._got = got
+        self._answers: dict[type[Message], Answer] = {
             AddContact: self._add_contact,
             RemoveContact: self._remove_contact,
             BlockUser: self._block,
             LookUp: self._look_up,
             WhoIsOnline: self._who_is_online,
             OpenSplice: self._open_splice,
+            **answers,
         }
 
     def handle(self, session: Session, message: Message) -> None:
@@ -85,6 +101,8 @@ class Requests:
         """
         if isinstance(message, Ping):
             session.send(Pong(message.nonce))
+        elif isinstance(message, Got):
+            self._got(session, message)
         elif isinstance(message, SetStatus):
             self._set_status(session, message)
         elif isinstance(message, SignOut):

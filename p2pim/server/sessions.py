@@ -8,6 +8,7 @@ from typing import Protocol
 from p2pim.core.counters import Counters
 from p2pim.core.presence import Entry, shown_status
 from p2pim.core.rate import TokenBucket
+from p2pim.server.post import Post
 from p2pim.wire.messages import Device, Message, encode
 
 
@@ -48,9 +49,10 @@ class Session:
     :ivar address: the device's, as the server sees it.
     :ivar since: when it signed in, in seconds since 1970.
     :ivar bucket: how many requests it may make.
+    :ivar post: how mail stands with it.
     """
 
-    __slots__ = ("address", "bucket", "client", "device", "device_name", "id", "since", "status", "user")
+    __slots__ = ("address", "bucket", "client", "device", "device_name", "id", "post", "since", "status", "user")
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Session:
         self.address = address
         self.since = since
         self.bucket = bucket
+        self.post = Post()
 
     def send(self, message: Message) -> None:
         """Send a message to the device."""

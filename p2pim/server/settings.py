@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from platformdirs import user_data_path
 
 from p2pim.core import limits
+from p2pim.storage.mail import Quota
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0.1, le=3600.0)]
@@ -56,6 +57,27 @@ class LimitsSection(Struct, frozen=True, kw_only=True):
     handshake: Seconds = limits.HANDSHAKE
 
 
+class MailSection(Struct, frozen=True, kw_only=True):
+    """``[mail]``: what waits for devices that are away."""
+
+    expiry: Annotated[float, Meta(ge=0.01, le=3650.0)] = limits.MAIL_LIFETIME / 86_400.0
+    """Days after which mail that nobody has fetched is dropped."""
+    messages: Annotated[int, Meta(ge=1, le=10_000_000)] = limits.MAIL_MESSAGES
+    """Messages that may wait for one account, all its devices together."""
+    megabytes: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.MAIL_BYTES // limits.MIB
+    """And what they may take (MiB)."""
+
+    @property
+    def quota(self) -> Quota:
+        """What may wait for one account."""
+        return Quota(self.messages, self.megabytes * limits.MIB)
+
+    @property
+    def lifetime(self) -> float:
+        """How long mail waits, in seconds."""
+        return self.expiry * 86_400.0
+
+
 class P2pSection(Struct, frozen=True, kw_only=True):
     """``[p2p]``: the P2P server on UDP, at the TCP port + 1; or another one that clients are told of."""
 
@@ -85,5 +107,6 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     server: ServerSection = msgspec.field(default_factory=ServerSection)
     tls: TlsSection = msgspec.field(default_factory=TlsSection)
     limits: LimitsSection = msgspec.field(default_factory=LimitsSection)
+    mail: MailSection = msgspec.field(default_factory=MailSection)
     p2p: P2pSection = msgspec.field(default_factory=P2pSection)
     web: WebSection = msgspec.field(default_factory=WebSection)

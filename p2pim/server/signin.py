@@ -42,8 +42,9 @@ from p2pim.server.sessions import Directory, IClient, Session
 from p2pim.server.settings import ServerSettings
 from p2pim.server.store import Store
 from p2pim.server.users import Users
-from p2pim.storage import accounts
+from p2pim.storage import accounts, keys
 from p2pim.storage.accounts import Lists
+from p2pim.storage.keys import Standing
 from p2pim.wire.messages import Register, SignIn
 
 _log = Logger()
@@ -53,10 +54,19 @@ SESSION_BYTES = 16
 
 
 class Admitted(NamedTuple):
-    """A session that stands, and the token for the next time."""
+    """A session that stands, the token for the next time, and what the device is told of itself."""
 
     session: Session
     token: bytes
+    standing: Standing
+
+
+class _Proved(NamedTuple):
+    """What was found in the database of somebody who may come in."""
+
+    lists: Lists
+    token: bytes
+    standing: Standing
 
 
 class Origin(NamedTuple):
@@ -114,23 +124,23 @@ class SignInDesk:
             raise BadMessage("The status in this sign-in is none of " + ", ".join(STATUSES) + ".")
         self._check_room(name, message.device)
         if message.token is not None:
-            lists, token = await self._by_token(name, message, message.token)
+            proved = await self._by_token(name, message, message.token)
         else:
-            lists, token = await self._by_password(name, message, message.password or "", origin.host)
-        return Admitted(self._open(name, lists, message, message.status, origin), token)
+            proved = await self._by_password(name, message, message.password or "", origin.host)
+        return self._open(name, proved, message, message.status, origin)
 
-    async def _by_token(self, name: str, message: SignIn, token: bytes) -> tuple[Lists, bytes]:
+    async def _by_token(self, name: str, message: SignIn, token: bytes) -> _Proved:
         now = self._wall()
         work = partial(accounts.resume, name=name, device=message.device, token=token, now=now)
         revocations = -1
         while revocations != self._store.revocations:
             revocations = self._store.revocations
-            resumed = await self._store.read(work)
+            resumed, standing = await self._store.read(lambda db: (work(db), keys.standing(db, name, message.device)))
         if resumed.touch:
             await self._store.write(partial(accounts.touch_device, name=name, device=message.device, now=now))
-        return resumed.lists, token
+        return _Proved(resumed.lists, token, standing)
 
-    async def _by_password(self, name: str, message: SignIn, password: str, host: str) -> tuple[Lists, bytes]:
+    async def _by_password(self, name: str, message: SignIn, password: str, host: str) -> _Proved:
         address, account = f"from {host_key(host)}", f"to {name}"
         now = self._clock.seconds()
         wait = self._tries.wait(now, address, account)
@@ -157,7 +167,7 @@ class SignInDesk:
         await self._passwords.verify(found.password, password)
         return found.password
 
-    async def _new_token(self, name: str, message: SignIn, proven: str) -> tuple[Lists, bytes]:
+    async def _new_token(self, name: str, message: SignIn, proven: str) -> _Proved:
         token = self._random_bytes(TOKEN_BYTES)
         work = partial(
             accounts.admit_device,
@@ -168,10 +178,12 @@ class SignInDesk:
         while revocations != self._store.revocations:
             revocations = self._store.revocations
             try:
-                lists = await self._store.write(work)
+                proved = await self._store.write(
+                    lambda db: _Proved(work(db), token, keys.standing(db, name, message.device))
+                )
             except BadToken:
                 raise WrongPassword from None
-        return lists, token
+        return proved
 
     # --- registration
 
@@ -195,7 +207,8 @@ class SignInDesk:
         await self._make(name, message, token := self._random_bytes(TOKEN_BYTES), mode == "invite")
         self._names.learn(name)
         _log.info("registered {user} from {host}", user=name, host=origin.host)
-        return Admitted(self._open(name, Lists([], []), message, "online", origin), token)
+        proved = _Proved(Lists([], []), token, Standing(message.device_name, -1, 0))
+        return self._open(name, proved, message, "online", origin)
 
     async def _make(self, name: str, message: Register, token: bytes, invited: bool) -> None:
         password = await self._passwords.hash(message.password)
@@ -231,17 +244,18 @@ class SignInDesk:
         if present is None and self.directory.sessions >= settings.limits.max_connections:
             raise ServerFull
 
-    def _open(self, name: str, lists: Lists, message: SignIn | Register, status: str, origin: Origin) -> Session:
+    def _open(self, name: str, proved: _Proved, message: SignIn | Register, status: str, origin: Origin) -> Admitted:
         self._check_room(name, message.device)
         limits = self._settings().limits
-        return self._users.arrive(
-            Entry(name, lists.contacts, lists.blocked),
+        session = self._users.arrive(
+            Entry(name, proved.lists.contacts, proved.lists.blocked),
             message.device,
             origin.client,
             id=self._random_bytes(SESSION_BYTES),
-            device_name=message.device_name,
+            device_name=proved.standing.name,
             status=status,
             address=format_address(origin.host, origin.port),
             since=self._wall(),
             bucket=TokenBucket(limits.requests_per_second, limits.request_burst, self._clock.seconds()),
         )
+        return Admitted(session, proved.token, proved.standing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from p2pim.core.counters import CounterTable
@@ -19,6 +20,8 @@ class Users:
         self.directory = directory
         self.announcer = announcer
         self.counters = counters
+        self.left: Callable[[Session], None] = lambda session: None
+        """Called with every session that has ended."""
 
     def arrive(self, entry: Entry, device: bytes, client: IClient, **details: Any) -> Session:
         """Open a session for a device; an older one of the same device is replaced.
@@ -46,6 +49,7 @@ class Users:
         self.announcer.changed(session.user.name)
         if self.directory.remove(session):
             self.announcer.graph.leave(session.user.name)
+        self.left(session)
 
     def sign_out(self, name: str, reason: str, message: str) -> int:
         """End all sessions of a user and tell them why; how many there were."""

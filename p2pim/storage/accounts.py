@@ -100,12 +100,12 @@ def set_disabled(db: sqlite3.Connection, name: str, disabled: bool) -> None:
 
 
 def set_password(db: sqlite3.Connection, name: str, password: str) -> None:
-    """Change the password (a hash); every device must sign in with it anew.
+    """Change the password (a hash); every device must sign in with it anew, and keeps its keys and its mail.
 
     :raises NoSuchUser: there is none.
     """
     _one(db.execute("UPDATE accounts SET password = ? WHERE name = ?", (password, name)))
-    db.execute("DELETE FROM devices WHERE account = (SELECT id FROM accounts WHERE name = ?)", (name,))
+    db.execute("UPDATE devices SET token_hash = NULL WHERE account = (SELECT id FROM accounts WHERE name = ?)", (name,))
 
 
 def list_accounts(db: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -224,9 +224,10 @@ def add_invite(db: sqlite3.Connection, code: str, now: float, expires_at: float)
 
 
 def forget_device(db: sqlite3.Connection, name: str, device: bytes) -> None:
-    """Withdraw a device's token."""
+    """Withdraw a device's token; its keys and its mail wait for the next sign-in with the password."""
     db.execute(
-        "DELETE FROM devices WHERE id = ? AND account = (SELECT id FROM accounts WHERE name = ?)", (device, name)
+        "UPDATE devices SET token_hash = NULL WHERE id = ? AND account = (SELECT id FROM accounts WHERE name = ?)",
+        (device, name),
     )
 
 
@@ -234,10 +235,9 @@ def _store_device(
     db: sqlite3.Connection, account: int, device: bytes, device_name: str, token: bytes, now: float
 ) -> None:
     db.execute(
-        "INSERT INTO devices (account, id, name, token_hash, used_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (account, id) DO UPDATE"
-        " SET name = excluded.name, token_hash = excluded.token_hash, used_at = excluded.used_at",
-        (account, device, device_name, hash_secret(token), now),
+        "INSERT INTO devices (account, id, name, token_hash, used_at, added_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (account, id) DO UPDATE SET token_hash = excluded.token_hash, used_at = excluded.used_at",
+        (account, device, device_name, hash_secret(token), now, now),
     )
     db.execute(
         "DELETE FROM devices WHERE account = ? AND id NOT IN"

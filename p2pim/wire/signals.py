@@ -124,6 +124,9 @@ class Inner(Signal, frozen=True, tag=41):
     recipient_device: Annotated[bytes, Meta(min_length=16, max_length=16)]
     recipient_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
     signal: Annotated[bytes, Meta(max_length=72 * 1024)]
+    signature: Annotated[bytes, Meta(max_length=64)] = b""
+    """The sender's identity signature (`p2pim.wire.keys.Identity`), until the recipient has answered in this session:
+    so a first message can be opened without asking the server for its sender's keys."""
 
 
 class AskAgain(Signal, frozen=True, tag=42):

@@ -14,7 +14,8 @@ from typing import Final
 
 from p2pim.core import limits
 from p2pim.core.candidates import UDP
-from p2pim.core.delivery import Arrivals, Dispatch, Outgoing, Sending
+from p2pim.core.arrivals import Arrivals
+from p2pim.core.delivery import DELIVERED, Dispatch, Outgoing, Sending, Target
 from p2pim.core.gathering import Gatherer
 from p2pim.core.negotiation import State, stands
 from p2pim.wire.signals import Answer, Candidate, Decline, MoreCandidates, Offer
@@ -49,6 +50,9 @@ class Party:
         self.arrivals: Arrivals[Outgoing] = Arrivals()
         self.written: list[bytes] = []
         self.shown: list[bytes] = []
+        self.taken: set[bytes] = set()
+        self.oldest: dict[int, int] = {}
+        self.target: Target = ("other", bytes([number]) * 16)
         self.negotiations = self.checks_sent = 0
         self.longest = 0.0
         self.gather()
@@ -224,7 +228,8 @@ class Party:
         seq = len(self.written) + 1
         message = Outgoing(bytes([self.number]) + seq.to_bytes(15), seq, "text", 0)
         self.written.append(message.id)
-        self.sending.add(message)
+        self.oldest[seq] = min([each.seq for each in self.sending], default=seq)
+        self.sending.add(message, [self.target])
         self.send_messages()
 
     def refresh(self) -> None:
@@ -234,7 +239,7 @@ class Party:
             ways["direct"] = id(self.channel)
         if self.online and self.other.online:
             ways["relay"] = (self.session, self.other.session)
-        self.sending.set_ways(b"d" * 16, ways)
+        self.sending.set_ways(self.target, ways)
         self.send_messages()
 
     def send_messages(self) -> None:
@@ -247,21 +252,23 @@ class Party:
     def arrived(self, body: Dispatch | bytes) -> None:
         """A message of the other side, or a receipt for one of mine."""
         if isinstance(body, bytes):
-            self.sending.remove(body)
+            self.sending.settle(self.target, body, DELIVERED, self.clock.seconds())
             self.send_messages()
             return
-        ready = self.arrivals.arrived(body.message.seq, body.oldest, body.message, self.clock.seconds())
-        for message in ready:
-            self.show(message)
-
-    def show(self, message: Outgoing) -> None:
-        """The store drops what it has; either way it is confirmed."""
-        if message.id not in self.shown:
-            self.shown.append(message.id)
+        message = body.message
+        if message.id not in self.taken:
+            self.taken.add(message.id)
+            oldest = self.other.oldest[message.seq]
+            for ready in self.arrivals.arrived(message.seq, oldest, message, self.clock.seconds()):
+                self.show(ready)
         if self.channel is not None:
             self.channel.put(message.id)
         else:
             self.signal(message.id)
+
+    def show(self, message: Outgoing) -> None:
+        """Its turn has come."""
+        self.shown.append(message.id)
 
     def second(self) -> None:
         """What is to be done about messages now and then."""

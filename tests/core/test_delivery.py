@@ -1,41 +1,52 @@
-"""Delivery as values: ways that come and go, receipts that come or do not, and numbers that put things in order."""
+"""Delivery as values: devices and ways that come and go, and what is stored or delivered of each copy."""
 
 from collections.abc import Hashable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.core.delivery import Arrivals, Dispatch, Outgoing, Sending
-from p2pim.core.limits import BUSY_WAIT, REORDER_MESSAGES, REORDER_WAIT, RESEND, RESEND_MAX, UNACKNOWLEDGED
+from p2pim.core.delivery import DELIVERED, STORED, Dispatch, Outgoing, Sending, Target
+from p2pim.core.limits import BUSY_WAIT, OVERTAKE, RESEND, RESEND_MAX, UNACKNOWLEDGED
 
-A, B = b"a" * 16, b"b" * 16
+A, B, MINE = ("bob", b"a" * 16), ("bob", b"b" * 16), ("alice", b"m" * 16)
 
 
 def message(seq: int, route: str = "auto") -> Outgoing:
     return Outgoing(seq.to_bytes(16, "big"), seq, f"text {seq}", 1_700_000_000_000 + seq, route)
 
 
-def sent(dispatches: list[Dispatch]) -> list[tuple[bytes, int, str]]:
-    return [(d.device, d.message.seq, d.way) for d in dispatches]
+def sent(dispatches: list[Dispatch]) -> list[tuple[Target, int, str]]:
+    return [(d.target, d.message.seq, d.way) for d in dispatches]
 
 
-class SendingTests(SynchronousTestCase):
+class SendingCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.sending = Sending()
 
-    def ways(self, device: bytes, **ways: Hashable) -> None:
-        self.sending.set_ways(device, dict(ways))
+    def ways(self, target: Target, **ways: Hashable) -> None:
+        self.sending.set_ways(target, dict(ways))
 
-    def test_nothing_is_sent_while_nobody_is_there(self) -> None:
-        """A message to someone offline waits."""
-        self.sending.add(message(1))
+    def add(
+        self, seq: int, route: str = "auto", theirs: tuple[Target, ...] = (A,), mine: tuple[Target, ...] = ()
+    ) -> None:
+        self.sending.add(message(seq, route), theirs, mine)
+
+    def settle(self, seq: int, state: str, target: Target = A, now: float = 0.0) -> str | None:
+        return self.sending.settle(target, message(seq).id, state, now)
+
+
+class WaysTests(SendingCase):
+    def test_nothing_is_sent_while_there_is_no_way(self) -> None:
+        """Without the server and without a channel a message waits."""
+        self.add(1)
         self.assertEqual(self.sending.to_send(0), [])
         self.assertEqual(len(self.sending), 1)
         self.assertIsNone(self.sending.next_due())
+        self.assertFalse(self.sending.reachable())
 
     def test_what_waited_goes_in_order_when_a_way_appears(self) -> None:
         """And only once."""
         for seq in (1, 2, 3):
-            self.sending.add(message(seq))
+            self.add(seq)
         self.ways(A, relay=1)
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "relay"), (A, 2, "relay"), (A, 3, "relay")])
         self.assertEqual(self.sending.to_send(0), [])
@@ -43,20 +54,20 @@ class SendingTests(SynchronousTestCase):
     def test_a_direct_channel_is_preferred_to_the_server(self) -> None:
         """While a channel exists, chat goes through it."""
         self.ways(A, relay=1, direct="channel")
-        self.sending.add(message(1))
+        self.add(1)
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "direct")])
 
     def test_a_message_may_demand_the_relay(self) -> None:
         """Although a channel stands."""
         self.ways(A, relay=1, direct="channel")
-        self.sending.add(message(1, "relay"))
+        self.add(1, "relay")
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "relay")])
 
     def test_a_message_that_demands_a_channel_waits_for_one_and_holds_up_nobody(self) -> None:
         """Direct only means never through the server."""
         self.ways(A, relay=1)
-        self.sending.add(message(1, "direct"))
-        self.sending.add(message(2))
+        self.add(1, "direct")
+        self.add(2)
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 2, "relay")])
         self.ways(A, relay=1, direct="channel")
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "direct")])
@@ -64,17 +75,17 @@ class SendingTests(SynchronousTestCase):
     def test_a_better_way_alone_repeats_nothing(self) -> None:
         """What went through the server, which still stands, is not lost."""
         self.ways(A, relay=1)
-        self.sending.add(message(1))
+        self.add(1)
         self.sending.to_send(0)
         self.ways(A, relay=1, direct="channel")
-        self.sending.add(message(2))
+        self.add(2)
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 2, "direct")])
 
     def test_what_went_by_a_lost_channel_goes_again_by_the_next_route(self) -> None:
         """In order, and marked as sent again."""
         self.ways(A, relay=1, direct="channel")
         for seq in (1, 2):
-            self.sending.add(message(seq))
+            self.add(seq)
         self.sending.to_send(0)
         self.ways(A, relay=1)
         again = self.sending.to_send(0)
@@ -84,25 +95,65 @@ class SendingTests(SynchronousTestCase):
     def test_another_channel_of_the_same_kind_is_another_way(self) -> None:
         """A newer channel replaces an older, and what was on that may be lost."""
         self.ways(A, direct="old")
-        self.sending.add(message(1))
+        self.add(1)
         self.sending.to_send(0)
         self.ways(A, direct="new")
         self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "direct")])
 
-    def test_after_a_new_session_everything_unconfirmed_goes_again(self) -> None:
-        """The server may have died with it."""
+    def test_after_a_new_session_everything_unsettled_goes_again(self) -> None:
+        """The server may have died with it; what it had committed it knows."""
         self.ways(A, relay=1)
-        self.sending.add(message(1))
+        for seq in (1, 2):
+            self.add(seq)
         self.sending.to_send(0)
+        self.settle(1, STORED)
         self.ways(A)
         self.assertEqual(self.sending.to_send(0), [])
         self.ways(A, relay=2)
-        self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "relay")])
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 2, "relay")])
 
-    def test_without_a_receipt_a_message_goes_again_and_the_waits_grow(self) -> None:
+    def test_a_channel_overtakes_a_few_on_the_way_through_the_server_but_not_many(self) -> None:
+        """The other side's ratchet can skip so many; the rest waits until the first have arrived."""
+        self.ways(A, relay=1)
+        for seq in range(1, OVERTAKE + 1):
+            self.add(seq)
+        self.sending.to_send(0)
+        self.ways(A, relay=1, direct="channel")
+        self.add(OVERTAKE + 1)
+        self.assertEqual(self.sending.to_send(0), [])
+        self.settle(1, DELIVERED)
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, OVERTAKE + 1, "direct")])
+
+    def test_nothing_overtakes_what_is_in_the_mailbox(self) -> None:
+        """It goes behind it, until the mailbox was read."""
+        self.ways(A, relay=1)
+        self.add(1)
+        self.sending.to_send(0)
+        self.settle(1, STORED)
+        self.ways(A, relay=1, direct="channel")
+        self.add(2)
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 2, "relay")])
+        self.settle(1, DELIVERED)
+        self.settle(2, DELIVERED)
+        self.add(3)
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 3, "direct")])
+
+    def test_without_the_server_the_mailbox_is_not_waited_for(self) -> None:
+        """It may never come back; the receiver puts in order what it can."""
+        self.ways(A, relay=1)
+        self.add(1)
+        self.sending.to_send(0)
+        self.settle(1, STORED)
+        self.ways(A, direct="channel")
+        self.add(2)
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 2, "direct")])
+
+
+class ResendTests(SendingCase):
+    def test_without_an_answer_a_message_goes_again_and_the_waits_grow(self) -> None:
         """RESEND, then twice as long, up to RESEND_MAX."""
         self.ways(A, relay=1)
-        self.sending.add(message(1))
+        self.add(1)
         now, wait = 0.0, RESEND
         self.sending.to_send(now)
         for _ in range(8):
@@ -116,93 +167,135 @@ class SendingTests(SynchronousTestCase):
         """The bound on what is out at once does not keep it from going again."""
         self.ways(A, relay=1)
         for seq in range(1, UNACKNOWLEDGED + 10):
-            self.sending.add(message(seq))
+            self.add(seq)
         self.assertEqual(len(self.sending.to_send(0)), UNACKNOWLEDGED)
         again = self.sending.to_send(RESEND)
         self.assertEqual([d.message.seq for d in again], list(range(1, UNACKNOWLEDGED + 1)))
-        self.sending.remove(message(1).id)
+        self.settle(1, DELIVERED)
         self.assertEqual(sent(self.sending.to_send(RESEND)), [(A, UNACKNOWLEDGED + 1, "relay")])
 
-    def test_a_receipt_ends_it_for_every_device(self) -> None:
-        """Delivered is when the first of them confirms."""
+    def test_what_is_stored_makes_room_for_more_and_does_not_go_again(self) -> None:
+        """Somebody may be away for a month."""
         self.ways(A, relay=1)
-        self.ways(B, direct="channel")
-        self.sending.add(message(1))
-        self.assertEqual(sorted(sent(self.sending.to_send(0))), [(A, 1, "relay"), (B, 1, "direct")])
-        self.assertEqual(self.sending.remove(message(1).id), message(1))
-        self.assertIsNone(self.sending.remove(message(1).id))
-        self.assertEqual(self.sending.to_send(RESEND_MAX), [])
+        for seq in range(1, UNACKNOWLEDGED + 3):
+            self.add(seq)
+        self.sending.to_send(0)
+        for seq in (1, 2):
+            self.settle(seq, STORED)
+        self.assertEqual(len(self.sending.to_send(0)), 2)
+        again = {d.message.seq for d in self.sending.to_send(RESEND_MAX)}
+        self.assertEqual(again, set(range(3, UNACKNOWLEDGED + 3)))
+
+    def test_a_stored_one_that_was_passed_over_goes_again_after_a_while(self) -> None:
+        """A later one was confirmed, so its receipt was lost; asking once more is enough."""
+        self.ways(A, relay=1)
+        for seq in (1, 2):
+            self.add(seq)
+        self.sending.to_send(0)
+        for seq in (1, 2):
+            self.settle(seq, STORED)
+        self.settle(2, DELIVERED)
+        self.assertEqual(self.sending.to_send(RESEND_MAX - 1), [])
+        self.assertEqual(sent(self.sending.to_send(RESEND_MAX)), [(A, 1, "relay")])
+        self.assertEqual(self.settle(1, DELIVERED), DELIVERED)
 
     def test_a_busy_server_is_asked_again_soon(self) -> None:
         """Before the receiver stops waiting for it."""
         self.ways(A, relay=1)
-        self.sending.add(message(1))
+        self.add(1)
         self.sending.to_send(0)
         self.sending.busy(A, message(1).id, 0.0, 0)
         self.assertEqual(self.sending.next_due(), BUSY_WAIT)
         self.assertEqual(sent(self.sending.to_send(BUSY_WAIT)), [(A, 1, "relay")])
 
-    def test_each_message_tells_the_oldest_unconfirmed_one(self) -> None:
-        """So that the receiver knows what need not be waited for."""
-        for seq in (1, 2, 3):
-            self.sending.add(message(seq))
-        self.sending.remove(message(1).id)
+    def test_what_could_not_be_opened_goes_once_more(self) -> None:
+        """Although it counted as stored."""
         self.ways(A, relay=1)
-        self.assertEqual([d.oldest for d in self.sending.to_send(0)], [2, 2])
+        self.add(1)
+        self.sending.to_send(0)
+        self.settle(1, STORED)
+        self.assertTrue(self.sending.add_copy(A, message(1).id))
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "relay")])
+        self.assertFalse(self.sending.add_copy(A, message(9).id))
 
 
-class ArrivalsTests(SynchronousTestCase):
-    def test_messages_in_order_go_straight_through(self) -> None:
-        """Nothing is held."""
-        arrivals: Arrivals[int] = Arrivals()
-        self.assertEqual([arrivals.arrived(seq, 1, seq, 0.0) for seq in (1, 2, 3)], [[1], [2], [3]])
-        self.assertIsNone(arrivals.due())
+class CopiesTests(SendingCase):
+    def test_every_device_gets_its_copy_whoever_else_has_confirmed(self) -> None:
+        """The message is delivered with the first, and forgotten with the last."""
+        self.ways(A, relay=1)
+        self.ways(B, relay=1)
+        self.add(1, theirs=(A, B))
+        self.assertEqual(sorted(sent(self.sending.to_send(0))), [(A, 1, "relay"), (B, 1, "relay")])
+        self.assertEqual(self.settle(1, DELIVERED), DELIVERED)
+        self.assertEqual(sent(self.sending.to_send(RESEND)), [(B, 1, "relay")])
+        self.assertIsNone(self.settle(1, DELIVERED, B))
+        self.assertEqual(len(self.sending), 0)
+        self.assertEqual(self.sending.to_send(10 * RESEND_MAX), [])
 
-    def test_an_early_one_is_held_until_the_gap_is_filled(self) -> None:
-        """Then they come out in order."""
-        arrivals: Arrivals[int] = Arrivals()
-        self.assertEqual(arrivals.arrived(3, 1, 3, 0.0), [])
-        self.assertEqual(arrivals.arrived(2, 1, 2, 0.1), [])
-        self.assertEqual(arrivals.arrived(1, 1, 1, 0.2), [1, 2, 3])
+    def test_it_is_stored_when_all_of_the_recipients_devices_have_it_in_their_mailbox(self) -> None:
+        """While one of them may still answer, it is on its way."""
+        self.ways(A, relay=1)
+        self.ways(B, relay=1)
+        self.add(1, theirs=(A, B))
+        self.sending.to_send(0)
+        self.assertIsNone(self.settle(1, STORED))
+        self.assertEqual(self.settle(1, STORED, B), STORED)
+        self.assertIsNone(self.settle(1, STORED, B))
+        self.assertEqual(self.settle(1, DELIVERED, B), DELIVERED)
+        self.assertEqual(self.sending.state_of(message(1).id), DELIVERED)
 
-    def test_an_early_one_is_held_for_no_longer_than_the_wait(self) -> None:
-        """Out of order beats not at all."""
-        arrivals: Arrivals[int] = Arrivals()
-        arrivals.arrived(3, 1, 3, 0.0)
-        self.assertEqual(arrivals.due(), REORDER_WAIT)
-        self.assertEqual(arrivals.expire(REORDER_WAIT - 0.1), [])
-        self.assertEqual(arrivals.expire(REORDER_WAIT), [3])
-        self.assertEqual(arrivals.arrived(1, 1, 1, 4.0), [1])
+    def test_copies_of_my_own_devices_say_nothing_about_the_recipient(self) -> None:
+        """But are sent until they are confirmed as well."""
+        self.ways(A, relay=1)
+        self.ways(MINE, relay=1)
+        self.add(1, mine=(MINE,))
+        self.sending.to_send(0)
+        self.assertIsNone(self.settle(1, DELIVERED, MINE))
+        self.assertEqual(self.sending.state_of(message(1).id), "sent")
+        self.assertEqual(self.settle(1, DELIVERED), DELIVERED)
+        self.assertEqual(len(self.sending), 0)
 
-    def test_what_another_device_has_confirmed_is_not_waited_for(self) -> None:
-        """A device that was away begins where the sender is."""
-        arrivals: Arrivals[int] = Arrivals()
-        self.assertEqual(arrivals.arrived(17, 17, 17, 0.0), [17])
-        self.assertEqual(arrivals.arrived(20, 20, 20, 0.0), [20])
+    def test_nobody_else_can_settle_a_copy(self) -> None:
+        """Ids can be overheard."""
+        self.add(1)
+        self.assertIsNone(self.settle(1, DELIVERED, ("mallory", A[1])))
+        self.assertEqual(self.sending.state_of(message(1).id), "sent")
 
-    def test_held_ones_come_first_when_the_sender_goes_on(self) -> None:
-        """Order is kept among those that did come."""
-        arrivals: Arrivals[int] = Arrivals()
-        arrivals.arrived(2, 1, 2, 0.0)
-        self.assertEqual(arrivals.arrived(4, 4, 4, 0.0), [2, 4])
+    def test_a_removed_device_is_not_waited_for(self) -> None:
+        """What nobody else was to get has no copy any more, and is found by that."""
+        self.add(1, theirs=(A, B))
+        self.add(2, theirs=(A,))
+        self.sending.remove_target(A)
+        self.assertEqual([m.seq for m in self.sending.homeless()], [2])
+        self.assertNotIn(A, self.sending.targets())
+        self.sending.add_copy(B, message(2).id)
+        self.assertEqual(self.sending.homeless(), [])
 
-    def test_repeats_of_a_held_one_change_nothing(self) -> None:
-        """Not even how long it is held."""
-        arrivals: Arrivals[int] = Arrivals()
-        arrivals.arrived(2, 1, 2, 0.0)
-        arrivals.arrived(2, 1, 2, 1.0)
-        self.assertEqual(arrivals.due(), REORDER_WAIT)
-        self.assertEqual(arrivals.arrived(1, 1, 1, 1.0), [1, 2])
+    def test_a_message_without_devices_waits_for_some(self) -> None:
+        """They could not be asked for when it was written."""
+        self.add(1, theirs=())
+        self.assertEqual([m.seq for m in self.sending.homeless()], [1])
+        self.ways(A, relay=1)
+        self.sending.add_copy(A, message(1).id)
+        self.assertEqual(sent(self.sending.to_send(0)), [(A, 1, "relay")])
 
-    def test_late_ones_are_let_through_to_the_store(self) -> None:
-        """Which alone knows whether they are duplicates."""
-        arrivals: Arrivals[int] = Arrivals(5)
-        self.assertEqual(arrivals.arrived(3, 1, 3, 0.0), [3])
+    def test_what_is_given_up_is_given_up_for_all(self) -> None:
+        """And counts as waiting no more."""
+        self.ways(A, relay=1)
+        self.add(1, theirs=(A, B), mine=(MINE,))
+        self.sending.to_send(0)
+        self.assertEqual(self.sending.waiting, 1)
+        self.assertEqual(self.sending.remove(message(1).id), message(1))
+        self.assertIsNone(self.sending.remove(message(1).id))
+        self.assertEqual((len(self.sending), self.sending.waiting), (0, 0))
+        self.assertEqual(self.sending.to_send(RESEND_MAX), [])
 
-    def test_a_stranger_cannot_have_much_held(self) -> None:
-        """What is beyond the bound is left to be sent again."""
-        arrivals: Arrivals[int] = Arrivals()
-        for seq in range(2, 10_000):
-            arrivals.arrived(seq, 1, seq, 0.0)
-        released = arrivals.arrived(1, 1, 1, 0.0)
-        self.assertEqual(released, list(range(1, REORDER_MESSAGES + 2)))
+    def test_what_an_earlier_run_left_is_taken_up_where_it_was(self) -> None:
+        """Stored copies are not sent again, and what follows goes behind them."""
+        self.sending.add(message(1), [A], [MINE], state=STORED)
+        self.sending.in_mailbox(A, message(1).id)
+        self.add(2)
+        self.ways(A, relay=1, direct="channel")
+        self.ways(MINE, relay=1)
+        self.assertEqual(sorted(sent(self.sending.to_send(0))), [(MINE, 1, "relay"), (A, 2, "relay")])
+        self.assertEqual(self.sending.waiting, 1)

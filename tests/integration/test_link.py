@@ -22,8 +22,9 @@ from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
 from p2pim.server.service import ServerService
 from p2pim.server.settings import ServerSection, ServerSettings
-from p2pim.wire.messages import Device, Found, LookUp, Person, Welcome
-from p2pim.wire.signals import AnySignal, Receipt, Typing, decode_signal
+from p2pim.wire.keys import DeviceList
+from p2pim.wire.messages import SIGNAL, Device, Found, LookUp, Person, Welcome
+from p2pim.wire.signals import AnySignal, Receipt, Signal, Typing, decode_signal, encode_signal
 
 LONG = 20.0
 
@@ -55,6 +56,7 @@ class Peer:
             reactor,
             user=self,
             session=self.session,
+            send=self.send_signal,
             my_device=self.device,
             devices_of=self.devices_of,
             journal=lambda kind, user, text: self.log.append(text),
@@ -67,6 +69,9 @@ class Peer:
         found = await self.session.request(lambda number: LookUp(number, [user]))
         assert isinstance(found, Found)
         return found.people[0].devices
+
+    def send_signal(self, user: str, device: bytes, signal: Signal, on_failed: Any = None) -> None:
+        self.session.send_envelope(user, device, SIGNAL, encode_signal(signal), on_failed)
 
     async def come(self) -> None:
         await self.session.register(self.name, "a good password")
@@ -93,6 +98,10 @@ class Peer:
         signal = decode_signal(payload)
         self.signals.append((signal, None))
         self.table.envelope(sender, device, signal)
+
+    def keys_left(self, left: int) -> None: ...
+
+    def devices_changed(self, devices: DeviceList) -> None: ...
 
     def presence_changed(self, person: Person) -> None:
         self.table.presence_changed(person)

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
+from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
     Message,
     Person,
@@ -41,6 +42,12 @@ class Hearer:
 
     def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
         self.heard.append(("envelope", sender, device, kind, payload))
+
+    def keys_left(self, left: int) -> None:
+        self.heard.append(("keys-left", left))
+
+    def devices_changed(self, devices: DeviceList) -> None:
+        self.heard.append(("devices", devices))
 
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))

@@ -29,7 +29,7 @@ from p2pim.wire.messages import (
     Welcome,
     WhoIsOnline,
 )
-from p2pim.wire.signals import AnySignal, decode_signal
+from p2pim.wire.signals import AnySignal, Signal, decode_signal, encode_signal
 from tests.peer.memory_network import MemoryNetwork, MemoryReactor
 
 SERVER = ("10.0.0.1", 4530)
@@ -104,6 +104,7 @@ class Resident:
             machine,
             user=self,
             session=self,
+            send=self.send_signal,
             my_device=device,
             devices_of=self.devices_of,
             journal=lambda kind, user, text: self.log.append((kind, user, text)),
@@ -137,10 +138,10 @@ class Resident:
                 raise NotSignedIn
         return self.town.tickets(message)
 
-    def send_envelope(
-        self, user: str, device: bytes, kind: int, payload: bytes, on_failed: Callable[[P2pimError], None] | None = None
+    def send_signal(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
     ) -> None:
-        signal = decode_signal(payload)
+        signal = decode_signal(encode_signal(signal))
         self.sent.append(signal)
         other = self.town.residents.get(device)
         if not self.online or other is None or not other.online:

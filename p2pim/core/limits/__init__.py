@@ -11,7 +11,9 @@ from p2pim.core.limits.channels import *
 from p2pim.core.limits.checks import *
 from p2pim.core.limits.common import *
 from p2pim.core.limits.delivery import *
+from p2pim.core.limits.mail import *
 from p2pim.core.limits.p2p_server import *
+from p2pim.core.limits.sealing import *
 from p2pim.core.limits.server import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *

@@ -17,8 +17,6 @@ REORDER_WAIT: Final = 3.0
 
 BUSY_WAIT: Final = 1.0
 """When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
-ARRIVALS: Final = 4_096
-"""Sending devices whose order is remembered in memory; the longest silent are forgotten first."""
 UNSTORED: Final = 4_096
 """Messages received and not yet committed; further ones are not confirmed, and so come again."""
 LOOK_UP_FIRST: Final = 1.0
@@ -29,3 +27,10 @@ LOOK_UPS_AT_ONCE: Final = 16
 """Users asked for in one such round."""
 HISTORY_PAGE: Final = 1_000
 """Messages in one answer about the history."""
+OVERTAKE: Final = 32
+"""Copies on a slower way, or in the mailbox, that a later one may overtake: an Olm session keeps 40 message keys that
+were skipped, and what needs an older one must be asked for again."""
+MAIL_PAGE: Final = 256
+"""Envelopes in one page of the mailbox; the next is asked for when these are on disk."""
+MAIL_RETRY: Final = 2.0
+"""After this a page that could not be had, or not be stored, is asked for again."""

@@ -1,0 +1,276 @@
+"""A home's inbox: what arrives is opened, put in order and stored in one transaction with the ratchet that opened it.
+
+So a message is never lost with the key that opens it, and one that comes again, which can be opened no more, is known
+by its sender's device and its id. Times are in milliseconds since 1970, but for ``now``, in seconds of any clock that
+does not jump.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from p2pim.core.arrivals import Arrivals
+from p2pim.core.delivery import Target
+from p2pim.core.limits import REORDER_WAIT
+from p2pim.errors import CannotOpen, NotMeant
+from p2pim.storage.database import Database
+from p2pim.storage.outbox import MINE, Confirmed, confirm_in, confirm_read_in
+from p2pim.wire.signals import AnySignal, ChatMessage, ReadMark, Receipt, Sealed
+
+OpenIn = Callable[[sqlite3.Connection, str, bytes, Sealed], AnySignal]
+"""Opens what a device of a user sealed, inside a transaction. Raises `CannotOpen`."""
+
+CLOCK_AHEAD = 86_400_000
+"""Milliseconds by which a sender's clock is believed to be ahead of mine."""
+COLUMNS = "id, user, device, seq, text, sent_at, received_at, route, address"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message as it came from ``device`` of ``sender``, by ``route``, from ``address``.
+
+    ``conversation`` is as the message names it: empty for that of sender and recipient.
+    """
+
+    id: bytes
+    sender: str
+    device: bytes
+    conversation: str
+    seq: int
+    text: str
+    sent_at: int
+    received_at: int
+    route: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What came: ``message`` is the id outside of the seal, empty for what may be lost."""
+
+    sender: str
+    device: bytes
+    sealed: Sealed
+    message: bytes
+    route: str
+    address: str
+    received_at: int
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of an envelope, all of it committed.
+
+    ``known`` or new, it may be confirmed; ``shown`` are the messages whose turn came by it, this one or earlier ones.
+    """
+
+    known: bool = False
+    chat: bool = False
+    shown: list[Arrived] = field(default_factory=list)
+    early_until: float | None = None
+    """When the early ones of this device should be shown at last."""
+    confirmed: list[tuple[str, Confirmed]] = field(default_factory=list)
+    """It was a "delivered" receipt: conversations and what is news of it."""
+    read: list[tuple[bytes, str]] = field(default_factory=list)
+    """It was a "read" receipt: ids and routes for which that is news."""
+    signal: AnySignal | None = None
+    """Whatever else it was."""
+    error: CannotOpen | None = None
+    """It could not be opened."""
+
+
+class InboxStore:
+    """The inbox.
+
+    :param open_: how envelopes are opened.
+    :param me: my own user name.
+    """
+
+    def __init__(self, database: Database, open_: OpenIn, me: str) -> None:
+        self._database = database
+        self._open = open_
+        self._me = me
+
+    def take(self, envelopes: list[Envelope], now: float) -> Deferred[list[Taken]]:
+        """Open, sort and store; fires once all of it is committed. Each is undone by itself when it breaks."""
+        return self._database.write(lambda db: [self._take_in(db, envelope, now) for envelope in envelopes])
+
+    def expire(self, now: float) -> Deferred[tuple[list[Arrived], float | None]]:
+        """Show what has been held until ``now``; fires with it, and with when there is more to show."""
+
+        def work(db: sqlite3.Connection) -> tuple[list[Arrived], float | None]:
+            shown: list[Arrived] = []
+            due = db.execute("SELECT DISTINCT user, device, conversation FROM early WHERE until <= ?", (now,))
+            for user, device, conversation in due.fetchall():
+                order = _Order(db, user, device, conversation)
+                shown += order.finish(order.arrivals.expire(now), self._me)
+            (until,) = db.execute("SELECT min(until) FROM early").fetchone()
+            return shown, until
+
+        return self._database.write(work)
+
+    def begin(self, now: float) -> Deferred[bool]:
+        """What an earlier run held is held for a little longer; fires with whether there is any."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            return db.execute("UPDATE early SET until = ?", (now + REORDER_WAIT,)).rowcount > 0
+
+        return self._database.write(work)
+
+    def mark_read(self, conversation: str, at: int) -> Deferred[list[tuple[bytes, bytes]]]:
+        """All of ``conversation`` has been seen; fires with (device, id) of those for which that is new."""
+        return self._database.write(lambda db: mark_read_in(db, conversation, at))
+
+    # --- one envelope, in a transaction
+
+    def _take_in(self, db: sqlite3.Connection, envelope: Envelope, now: float) -> Taken:
+        if envelope.message and self._known_in(db, envelope.sender, envelope.device, envelope.message):
+            return Taken(known=True, chat=True)
+        db.execute("SAVEPOINT envelope")
+        try:
+            signal = self._open(db, envelope.sender, envelope.device, envelope.sealed)
+            taken = self._opened_in(db, envelope, signal, now)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends must not keep the rest from being stored
+            db.execute("ROLLBACK TO envelope")
+            taken = Taken(error=error if isinstance(error, CannotOpen) else CannotOpen(f"It broke: {error!r}"))
+        db.execute("RELEASE envelope")
+        return taken
+
+    def _known_in(self, db: sqlite3.Connection, sender: str, device: bytes, id: bytes) -> bool:
+        table = "own_copies WHERE" if sender == self._me else "messages WHERE user = ?1 AND"
+        query = (
+            f"SELECT 1 FROM {table} device = ?2 AND id = ?3"
+            " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
+        )
+        return db.execute(query, (sender, device, id)).fetchone() is not None
+
+    def _opened_in(self, db: sqlite3.Connection, envelope: Envelope, signal: AnySignal, now: float) -> Taken:
+        if isinstance(signal, ChatMessage):
+            return self._chat_in(db, envelope, signal, now)
+        sender, device, at = envelope.sender, envelope.device, envelope.received_at
+        if isinstance(signal, Receipt) and signal.state == "delivered":
+            confirmed = confirm_in(db, self._me, (sender, device), signal.ids, at, envelope.address)
+            return Taken(confirmed=confirmed)
+        if isinstance(signal, Receipt) and signal.state == "read":
+            return Taken(read=confirm_read_in(db, sender, signal.ids, at))
+        if isinstance(signal, ReadMark) and sender == self._me:
+            mark_read_in(db, signal.conversation, at, signal.message)
+        return Taken(signal=signal)
+
+    def _chat_in(self, db: sqlite3.Connection, envelope: Envelope, chat: ChatMessage, now: float) -> Taken:
+        sender, device = envelope.sender, envelope.device
+        if chat.id != envelope.message or not self._may_say(sender, chat.conversation):
+            raise NotMeant("A sealed message is not what it says outside, or not for this conversation.")
+        sent_at = max(0, min(chat.sent_at, envelope.received_at + CLOCK_AHEAD))
+        arrived = Arrived(
+            chat.id, sender, device, chat.conversation, chat.seq, chat.text, sent_at, envelope.received_at,
+            envelope.route, envelope.address,
+        )  # fmt: skip
+        order = _Order(db, sender, device, chat.conversation)
+        shown = order.finish(order.arrivals.arrived(chat.seq, chat.oldest, arrived, now), self._me, arrived)
+        return Taken(chat=True, shown=shown, early_until=order.arrivals.due())
+
+    def _may_say(self, sender: str, conversation: str) -> bool:
+        """My own devices name the conversation of which theirs is a copy; others do not."""
+        return not conversation or sender == self._me
+
+
+class _Order:
+    """The order of one device's messages in one conversation, read from the tables and written back."""
+
+    def __init__(self, db: sqlite3.Connection, user: str, device: bytes, conversation: str) -> None:
+        self._db = db
+        self._key = (user, device, conversation)
+        row = db.execute(
+            "SELECT expected, early FROM arrivals WHERE user = ? AND device = ? AND conversation = ?", self._key
+        ).fetchone()
+        expected: int = 1 if row is None else row[0]
+        self._early: int = 0 if row is None else row[1]
+        held = self._read() if self._early else {}
+        self.arrivals: Arrivals[Arrived] = Arrivals(expected, held)
+
+    def _read(self) -> dict[int, tuple[float, Arrived]]:
+        rows = self._db.execute(
+            "SELECT id, user, device, conversation, seq, text, sent_at, received_at, route, address, until FROM early"
+            " WHERE user = ? AND device = ? AND conversation = ?",
+            self._key,
+        )
+        return {row[4]: (row[10], Arrived(*row[:10])) for row in rows}
+
+    def finish(self, ready: list[Arrived], me: str, new: Arrived | None = None) -> list[Arrived]:
+        """Store what is ``ready`` as messages, and ``new`` among the early ones if it is not; those that were new."""
+        early = len(self.arrivals)
+        if new is not None and not any(each is new for each in ready):
+            self._hold(new)
+        shown = [message for message in ready if self._show(message, me)]
+        self._db.execute(
+            "INSERT INTO arrivals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET expected = max(expected, excluded.expected), early = excluded.early",
+            (*self._key, self.arrivals.expected, early),
+        )
+        return shown
+
+    def _hold(self, new: Arrived) -> None:
+        n = new
+        until = self.arrivals.until(n.seq)
+        self._db.execute(
+            "INSERT INTO early VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                n.sender,
+                n.device,
+                n.conversation,
+                n.seq,
+                n.id,
+                n.text,
+                n.sent_at,
+                n.received_at,
+                n.route,
+                n.address,
+                until,
+            ),
+        )
+
+    def _show(self, message: Arrived, me: str) -> bool:
+        """Put it into the history; whether it was not there yet."""
+        m = message
+        if self._early:
+            self._db.execute("DELETE FROM early WHERE user = ? AND device = ? AND id = ?", (m.sender, m.device, m.id))
+        values = (m.id, m.sender, m.device, m.seq, m.text, m.sent_at, m.received_at, m.route, m.address, "received")
+        if m.conversation:
+            if not self._own_copy(m):
+                return False
+            values = (m.id, m.conversation, MINE, *values[3:9], "sent")
+        row = self._db.execute(
+            f"INSERT INTO messages ({COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING RETURNING 1",
+            values,
+        ).fetchone()
+        return row is not None
+
+    def _own_copy(self, m: Arrived) -> bool:
+        row = self._db.execute(
+            "INSERT INTO own_copies VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING 1", (m.device, m.id)
+        ).fetchone()
+        return row is not None
+
+
+def mark_read_in(
+    db: sqlite3.Connection, conversation: str, at: int, up_to: bytes | None = None
+) -> list[tuple[bytes, bytes]]:
+    """What came in ``conversation`` (until the message ``up_to`` came) has been seen; (device, id) where that is new."""
+    query, values = "", [at, conversation]
+    if up_to is not None:
+        query = " AND number <= (SELECT max(number) FROM messages WHERE user = ? AND id = ?)"
+        values = [at, conversation, conversation, up_to]
+    rows = db.execute(
+        f"UPDATE messages SET state = 'read', read_at = ? WHERE user = ? AND state = 'received'{query}"
+        " RETURNING device, id",
+        values,
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
