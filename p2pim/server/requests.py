@@ -42,6 +42,7 @@ from p2pim.wire.messages import (
     Ping,
     Pong,
     RemoveContact,
+    SendToGroup,
     SetStatus,
     SignOut,
     SpliceTickets,
@@ -64,6 +65,7 @@ class Requests:
     """Carries out requests and answers them.
 
     :param got: takes the confirmations of forwarded mail.
+    :param to_group: takes messages to groups.
     :param answers: who answers what is not answered here, by the type of the request.
     """
 
@@ -75,6 +77,7 @@ class Requests:
         names: KnownNames,
         splices: SpliceDesk,
         got: Callable[[Session, Got], None],
+        to_group: Callable[[Session, SendToGroup], None],
         answers: Mapping[type[Message], Answer],
     ) -> None:
         self._clock = clock
@@ -84,6 +87,7 @@ class Requests:
         self._names = names
         self._splices = splices
         self._got = got
+        self._to_group = to_group
         self._answers: dict[type[Message], Answer] = {
             AddContact: self._add_contact,
             RemoveContact: self._remove_contact,
@@ -103,6 +107,8 @@ class Requests:
             session.send(Pong(message.nonce))
         elif isinstance(message, Got):
             self._got(session, message)
+        elif isinstance(message, SendToGroup):
+            self._to_group(session, message)
         elif isinstance(message, SetStatus):
             self._set_status(session, message)
         elif isinstance(message, SignOut):
