@@ -10,10 +10,12 @@ it begins or ends with the account; below it is told what it must hear, a line e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from zope.interface import implementer
 
+from p2pim.core.limits import RECEIPTS_KEPT, RECEIPTS_REPEATED
 from p2pim.core.message_ids import make_message_id
 from p2pim.errors import P2pimError
 from p2pim.peer import events
@@ -71,6 +73,7 @@ class Account:
         self._lives = Lives()
         self._stopped = False
         self._doubted: set[str] = set()
+        self._receipts: deque[tuple[float, str, bytes, s.Receipt]] = deque(maxlen=RECEIPTS_KEPT)
         self.database = Database(context.reactor, context.home.database, "peer")
         self.store = HomeStore(self.database)
         self.session = session(self)
@@ -165,8 +168,19 @@ class Account:
     # --- what the inbox wants said, and heard
 
     def _send_receipt(self, user: str, device: bytes, receipt: s.Receipt, by_mail: bool) -> None:
-        send = self.routes.send_surely if by_mail else self.routes.send
-        send(user, device, receipt)
+        if not by_mail:
+            self.routes.send(user, device, receipt)
+            return
+        self._receipts.append((self._context.reactor.seconds(), user, device, receipt))
+        self.routes.send_surely(user, device, receipt)
+
+    def _repeat_receipts(self) -> None:
+        """The server may have died with what it had not stored yet: what was said just before goes once more."""
+        since = self._context.reactor.seconds() - RECEIPTS_REPEATED
+        receipts, self._receipts = self._receipts, deque(maxlen=RECEIPTS_KEPT)
+        for at, user, device, receipt in receipts:
+            if at >= since:
+                self.routes.send_surely(user, device, receipt)
 
     def _got(self, items: list[MailId]) -> None:
         if self.session.connected:
@@ -247,6 +261,7 @@ class Account:
         )
         self.outbox.refresh_all()
         self.mailbox.signed_in(welcome.mail)
+        self._repeat_receipts()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
         self._search.start()

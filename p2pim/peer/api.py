@@ -162,8 +162,8 @@ class Peer(HomeAccount):
             raise IdentityChanged
         if route == DIRECT:
             await account.conversations.connect(user)
-        elif self.connected and not account.people.devices(user):
-            await account.look_ups.look_up(user)
+        elif self.connected:
+            await account.look_ups.ask_once(user)
 
     async def _in_time(
         self, account: Account, settled: Deferred[Settled], timeout: float | None, user: str, message: bytes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from p2pim.core.limits import LOOK_UP_EVERY, LOOK_UP_FIRST, LOOK_UPS_AT_ONCE
 from p2pim.errors import NoSuchUser, P2pimError
@@ -27,6 +29,7 @@ class LookUps:
         self._people = people
         self._device = device
         self._appeared = appeared
+        self._asking: dict[str, list[Deferred[None]]] = {}
 
     async def look_up(self, user: str) -> m.Person:
         """The presence of ``user`` now.
@@ -39,6 +42,27 @@ class LookUps:
             if person.user == user:
                 return person
         raise NoSuchUser(f"There is no user {user} on this server.")
+
+    async def ask_once(self, user: str) -> None:
+        """Find out about somebody of whom nothing is known, by one question however many want to know.
+
+        :raises NoSuchUser: (or `Blocked`) as `look_up` does.
+        """
+        if self._people.get(user) is not None:
+            return
+        mine: Deferred[None] = Deferred()
+        waiting = self._asking.setdefault(user, [])
+        waiting.append(mine)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self.look_up(user)).addBoth(self._told, user)
+        await mine
+
+    def _told(self, result: object, user: str) -> None:
+        for waiting in self._asking.pop(user):
+            if isinstance(result, Failure):
+                waiting.errback(result)
+            else:
+                waiting.callback(None)
 
     async def devices_of(self, user: str) -> list[m.Device]:
         """The devices of ``user`` that are online, for the channel table."""

@@ -52,6 +52,7 @@ class MessageRoutes(Protocol):
 
     def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]: ...
     def is_there(self, user: str) -> bool: ...
+    def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]: ...
     def send_copy(
         self, user: str, device: bytes, sealed: bytes, message: bytes, way: str, answered: Answered
     ) -> tuple[str, str]: ...
@@ -122,6 +123,8 @@ class Outbox:
         self._me = me
         self._conversations: dict[str, _Conversation] = {}
         self._where: dict[bytes, _Conversation] = {}
+        self._known: dict[str, list[bytes]] = {}
+        """Whose devices could be sealed for when that was asked last."""
         self._waiters = Waiters()
         self._stopped = False
 
@@ -159,29 +162,32 @@ class Outbox:
             raise TooMany(f"{waiting} messages wait for {user} already; more are taken when some have gone.")
         conversation.coming += 1
         try:
-            message, copies = await self._write(conversation, text, route)
+            return await self._write(conversation, text, route)
         finally:
             conversation.coming -= 1
-        targets = [copy.target for copy in copies]
-        theirs = [target for target in targets if target[0] == user]
-        conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
-        self._where[message.id] = conversation
-        self._keep_fresh(conversation, copies)
-        self.refresh(user)
-        return message.id
 
-    async def _write(self, conversation: _Conversation, text: str, route: str) -> tuple[Outgoing, list[Copy]]:
-        """On disk, in the order in which it was asked for, whatever the keys of the recipient take."""
+    async def _write(self, conversation: _Conversation, text: str, route: str) -> bytes:
+        """On disk and out, in the order in which it was asked for, whatever the keys of the recipient take."""
         await conversation.order.acquire()
         try:
             targets = await self._targets(conversation.user, route)
             now = round(self._wall() * 1000)
             message = Outgoing(make_message_id(now, self._random_bytes(10)), 0, text, now, route)
             written = self._store.enqueue(message, conversation.user, targets)
+            out = written.addCallback(lambda copies: self._written(conversation, copies))
         finally:
             conversation.order.release()
-        copies = await written
-        return copies[0].message, [copy for copy in copies if copy.sealed]
+        return await out
+
+    def _written(self, conversation: _Conversation, copies: list[Copy]) -> bytes:
+        message, copies = copies[0].message, [copy for copy in copies if copy.sealed]
+        user, targets = conversation.user, [copy.target for copy in copies]
+        theirs = [target for target in targets if target[0] == user]
+        conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
+        self._where[message.id] = conversation
+        self._keep_fresh(conversation, copies)
+        self.refresh(user)
+        return message.id
 
     async def _targets(self, user: str, route: str) -> list[Target]:
         """Who gets a copy: with "direct" those alone to whom there is a channel."""
@@ -198,13 +204,14 @@ class Outbox:
     async def _devices(self, user: str) -> list[bytes]:
         """The devices that can be sealed for; without the server, those that are known."""
         try:
-            return await self._recipients.ready(user)
+            self._known[user] = await self._recipients.ready(user)
+            return self._known[user]
         except REFUSALS:
             if user != self._me[0]:
                 raise
         except P2pimError as error:
             self._journal("message", user, f"devices are not known for certain: {error.message}")
-        return [device.id for device in self._recipients.devices(user)]
+        return list({*self._known.get(user, ()), *self._routes.ways(user)})
 
     def wait(self, user: str, message: bytes) -> Deferred[Settled]:
         """Fires when a device of ``user`` has the message, or when they are away and it is in their mailbox.

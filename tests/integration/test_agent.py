@@ -64,10 +64,10 @@ class AgentTests(NeighboursCase):
         unwaited = await self.ask(client, "msg", user="bob", text="again", wait=False)
         self.assertEqual((unwaited["state"], unwaited["route"]), ("sent", "tcp"))
         await self.leave(bob)
-        queued = await self.ask(client, "msg", user="bob", text="later")
-        self.assertEqual((queued["state"], queued["queued"], queued["route"]), ("sent", True, "relay"))
+        stored = await self.ask(client, "msg", user="bob", text="later")
+        self.assertEqual((stored["state"], stored["route"]), ("stored", "mailbox"))
         (last,) = (await self.ask(client, "history", user="bob", limit=1))["messages"]
-        self.assertEqual((last["text"], last["state"], last["direction"]), ("later", "waiting", "out"))
+        self.assertEqual((last["text"], last["state"], last["direction"]), ("later", "stored", "out"))
 
     async def test_errors_by_the_socket(self) -> None:
         """Each with its code."""
@@ -174,7 +174,7 @@ class AgentTests(NeighboursCase):
         """Exit 6, and it stays in the outbox."""
         _, client = await self.agent("alice", connect="never")
         bob = await self.join("bob")
-        bob.peer._account.inbox.message = lambda *arguments: None  # type: ignore[union-attr,method-assign]
+        bob.peer._account.inbox.live = lambda *arguments: None  # type: ignore[union-attr,method-assign]
         with self.assertRaises(TimedOut):
             await self.ask(client, "msg", user="bob", text="hello", timeout=0.2)
 

@@ -71,22 +71,22 @@ class ConversationTests(NeighboursCase):
         self.assertEqual((await alice.peer.send_message("bob", "two")).route, "relay")
         self.assertEqual(len(bob.had(MessageReceived)), 1)
 
-    async def test_a_message_to_someone_who_is_offline_waits_and_goes_when_both_are_there(self) -> None:
-        """The result says so; what waits survives the sender's restart, and order is kept."""
+    async def test_a_message_to_someone_who_is_offline_is_stored_and_comes_when_they_do(self) -> None:
+        """Though the sender has gone meanwhile, who hears of it when they are back; and order is kept."""
         alice, bob = await self.join("alice"), await self.join("bob")
         await self.leave(bob)
         first = await alice.peer.send_message("bob", "one")
-        self.assertEqual((first.state, first.queued), ("sent", True))
-        self.assertIn("not online", first.note)
+        self.assertEqual((first.state, first.route, first.queued), ("stored", "mailbox", False))
         await alice.peer.send_message("bob", "two")
+        self.assertEqual([r.state for r in alice.had(ReceiptReceived)], ["stored", "stored"])
         await self.leave(alice)
-        alice = await self.come_back("alice")
-        await alice.peer.add("bob")
         bob = await self.come_back("bob")
         await self.until(lambda: len(bob.had(MessageReceived)) == 2)
-        self.assertEqual([m.text for m in bob.had(MessageReceived)], ["one", "two"])
+        self.assertEqual([(m.text, m.route) for m in bob.had(MessageReceived)], [("one", "mailbox"), ("two", "mailbox")])
+        alice = await self.come_back("alice")
         await self.until(lambda: len(alice.had(ReceiptReceived)) == 2)
-        self.assertEqual(alice.had(ReceiptReceived)[0].id, first.id)
+        receipts = [(r.id, r.state, r.route) for r in alice.had(ReceiptReceived)]
+        self.assertEqual(receipts[0], (first.id, "delivered", "mailbox"))
 
     async def test_nothing_is_lost_when_the_server_goes_away_and_comes_back(self) -> None:
         """Sent while it was away, delivered after; both come back by themselves."""
@@ -345,7 +345,7 @@ class AccountTests(NeighboursCase):
     async def test_no_receipt_in_time_is_an_error_and_the_message_stays(self) -> None:
         """It is in the outbox, and the error says so."""
         alice, bob = await self.join("alice", connect="never"), await self.join("bob")
-        bob.peer._account.inbox.message = lambda *arguments: None  # type: ignore[union-attr,method-assign]
+        bob.peer._account.inbox.live = lambda *arguments: None  # type: ignore[union-attr,method-assign]
         with self.assertRaises(TimedOut):
             await alice.peer.send_message("bob", "hello", timeout=0.3)
         (entry,) = await alice.peer.history("bob")

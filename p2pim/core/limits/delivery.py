@@ -34,3 +34,8 @@ MAIL_PAGE: Final = 256
 """Envelopes in one page of the mailbox; the next is asked for when these are on disk."""
 MAIL_RETRY: Final = 2.0
 """After this a page that could not be had, or not be stored, is asked for again."""
+RECEIPTS_REPEATED: Final = 60.0
+"""Receipts sent by mail so shortly before the session ended go again in the next one: the server may have died before
+it stored them. Their repetition is no news to anybody."""
+RECEIPTS_KEPT: Final = 1_024
+"""Receipts (of up to 256 ids) for which that is remembered."""
