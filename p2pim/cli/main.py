@@ -22,7 +22,7 @@ from p2pim.errors import Interrupted, P2pimError, Usage
 COMMANDS: Final = {
     "register": "account", "login": "account", "logout": "account", "up": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
-    "msg": "messages", "history": "messages", "chat": "chat",
+    "msg": "messages", "history": "messages", "chat": "chat", "group": "groups",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",

@@ -24,6 +24,7 @@ from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.conversations import Conversations
 from p2pim.peer.dispatcher import Dispatcher
+from p2pim.peer.group_parts import GroupParts
 from p2pim.peer.inbox import Inbox, InboxWays
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
@@ -38,12 +39,13 @@ from p2pim.peer.states import milliseconds
 from p2pim.peer.transfers import Transfers
 from p2pim.storage.database import Database
 from p2pim.storage.home import HomeStore
-from p2pim.storage.inbox import InboxStore
+from p2pim.storage.inbox import GroupReceipt, InboxStore
 from p2pim.storage.outbox import Confirmed, OutboxStore
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
-from p2pim.wire.mail import MailId
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
+from p2pim.wire.mail import MailId
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -96,7 +98,7 @@ class Account:
         self._search = RecipientSearch(context, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
             context, self.people, self.look_ups, self.seals,
-            channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
+            channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers, groups=self.groups,
         )  # fmt: skip
         self._lives.add(stop=self.p2p_server.stop)
         self._lives.add(stop=self._search.stop)
@@ -158,7 +160,12 @@ class Account:
             self._doubt, (context.user, self.device),
         )  # fmt: skip
         self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
-        self.arrived = InboxStore(self.database, self.seals.open_in, context.user)
+        self.groups = GroupParts(
+            context, database=self.database, session=self.session, seals=self.seals, routes=self.routes,
+            background=self._background,
+        )  # fmt: skip
+        self._lives.add(load=self.groups.load, stop=self.groups.stop)
+        self.arrived = InboxStore(self.database, self.seals.open_in, context.user, self.groups.arrivals)
         ways = InboxWays(self._send_receipt, self._got, self.seals.cannot_open)
         self.inbox = Inbox(clock, wall, self.arrived, ways, self, self._emit, journal, context.user)
         self._lives.add(load=self.inbox.load, stop=self.inbox.stop)
@@ -200,11 +207,23 @@ class Account:
         """A person has read what I wrote, which is noted."""
         self.outbox.read(user, ids, route)
 
+    def group_confirmed(self, receipts: Sequence[GroupReceipt], route: str) -> None:
+        """Receipts for messages to groups came, and are noted."""
+        self.groups.confirmed(receipts, route)
+
+    def group_signal(self, user: str, device: bytes, group: str, signal: s.AnySignal) -> None:
+        """A signal came that was sealed for a group."""
+        self.groups.sealed_for_group(user, device, group, signal)
+
+    def group_key_missing(self, user: str, device: bytes, session: str) -> None:
+        """A message to a group waits for its key."""
+        self.groups.keys.missing(user, device, session)
+
     def signal(self, user: str, device: bytes, signal: s.AnySignal) -> None:
         """A signal came by mail."""
         if isinstance(signal, s.AskAgain):
             self.seals.asked_again(user, device, signal)
-        else:
+        elif not self.groups.signal(user, device, signal):
             self._dispatcher.opened(user, device, signal)
 
     def _make_transfers(self) -> Transfers:
@@ -261,6 +280,7 @@ class Account:
         )
         self.outbox.refresh_all()
         self.mailbox.signed_in(welcome.mail)
+        self.groups.signed_in()
         self._repeat_receipts()
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
@@ -293,6 +313,7 @@ class Account:
         self.people.interrupted()
         self.channels.interrupted()
         self.outbox.refresh_all()
+        self.groups.outbox.refresh_all()
         self.transfers.session_lost()
 
     def envelope_received(self, envelope: m.Incoming) -> None:
@@ -311,6 +332,10 @@ class Account:
     def keys_left(self, left: int) -> None:
         """So many one-time keys of this device are left at the server."""
         self.seals.keys_left(left)
+
+    def group_changed(self, change: GroupChanged) -> None:
+        """A group of mine was changed."""
+        self.groups.told(change)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
@@ -342,6 +367,7 @@ class Account:
         if channel.kind in DIRECT_KINDS:
             self.conversations.found(channel.user)
             self.outbox.refresh(channel.user)
+            self.groups.outbox.refresh(channel.user)
         self.transfers.route_appeared(channel.user, channel.device)
 
     def channel_closed(self, channel: IChannel, reason: str) -> None:
@@ -352,6 +378,7 @@ class Account:
             )
         )
         self.outbox.refresh(channel.user)
+        self.groups.outbox.refresh(channel.user)
         self.transfers.route_lost(channel)
         if not self._stopped:
             self.conversations.lost(channel.user)
@@ -359,6 +386,7 @@ class Account:
     def _channel_trusted(self, channel: IChannel, good: bool) -> None:
         """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
         self.outbox.refresh(channel.user)
+        self.groups.outbox.refresh(channel.user)
         if good:
             self.transfers.route_appeared(channel.user, channel.device)
         else:
@@ -383,6 +411,7 @@ class Account:
         """The server says that a device is not there."""
         self.people.gone(user, device)
         self.outbox.refresh(user)
+        self.groups.outbox.refresh(user)
         if not self.people.devices(user):
             self._away(user)
 
@@ -410,5 +439,6 @@ class Account:
     def _devices_appeared(self, user: str, before: set[bytes]) -> None:
         """What is known of the devices of ``user`` has changed; those not in ``before`` are new."""
         self.outbox.refresh(user)
+        self.groups.outbox.refresh(user)
         for device in set(self.people.devices(user)) - before:
             self.transfers.route_appeared(user, device)

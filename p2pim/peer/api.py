@@ -26,7 +26,7 @@ from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, IdentityChanged, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
-from p2pim.peer.home_account import HomeAccount
+from p2pim.peer.group_api import GroupApi, conversation_name
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
@@ -38,7 +38,7 @@ from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 
 
-class Peer(HomeAccount):
+class Peer(GroupApi):
     """A person's side: one device of one account. See `HomeAccount` for signing in and out, and for events."""
 
     @property
@@ -122,6 +122,8 @@ class Peer(HomeAccount):
     ) -> SentMessage:
         """Send ``text``; it is on disk before it goes, and goes again until a device of ``user`` has stored it.
 
+        ``user`` may be ``#GROUP``: then it goes to all its members, and the result has their states.
+
         :param route: "auto" (direct where a channel stands, else through the server), "direct" or "relay".
         :param wait: for the receipt; at most ``timeout`` seconds. Without anyone there to confirm it, the result is
             "stored" when it is in their mailbox, or "sent" and ``queued`` when it waits in the outbox.
@@ -131,8 +133,10 @@ class Peer(HomeAccount):
         :raises MailboxFull: it waits here until there is room.
         :raises TimedOut: neither a receipt yet nor stored; the message stays in the outbox and is sent again.
         """
-        account, user = self._running(), canonical_name(user)
         _check_message(text, route)
+        if user.startswith("#"):
+            return await self._say_to_group(user, text, route, wait, timeout)
+        account, user = self._running(), canonical_name(user)
         started = self._reactor.seconds()
         await self._prepare(account, user, route)
         message = await account.outbox.put(user, text, route)
@@ -179,13 +183,17 @@ class Peer(HomeAccount):
         return await settled
 
     def typing(self, user: str) -> None:
-        """Tell the devices of ``user`` that I am writing."""
+        """Tell the devices of ``user`` that I am writing; a group is not told."""
+        if user.startswith("#"):
+            return
         account, user = self._running(), canonical_name(user)
         for device in account.routes.ways(user):
             account.routes.send(user, device, s.Typing())
 
     async def mark_read(self, user: str) -> int:
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
+        if user.startswith("#"):
+            return await self._mark_group_read(user)
         account, user = await self.opened(), canonical_name(user)
         by_device: dict[bytes, list[bytes]] = {}
         last = b""
@@ -206,7 +214,7 @@ class Peer(HomeAccount):
         point = read_message_id(before) if before else None
         if before and point is None:
             raise Usage(f"{before!r} is no message id.")
-        return await account.store.history(canonical_name(user), search, limit, point)
+        return await account.store.history(conversation_name(user), search, limit, point)
 
     # --- channels
 

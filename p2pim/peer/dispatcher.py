@@ -6,6 +6,7 @@ from p2pim.errors import BadMessage, WireError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.channels import ChannelTable
+from p2pim.peer.group_parts import GroupParts
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.look_ups import LookUps
@@ -31,6 +32,7 @@ class Dispatcher:
         inbox: Inbox,
         outbox: Outbox,
         transfers: Transfers,
+        groups: GroupParts,
     ) -> None:
         self._context = context
         self._journal = context.journal
@@ -41,6 +43,7 @@ class Dispatcher:
         self._inbox = inbox
         self._outbox = outbox
         self._transfers = transfers
+        self._groups = groups
 
     def envelope(self, envelope: m.Incoming) -> None:
         """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
@@ -81,6 +84,7 @@ class Dispatcher:
         if isinstance(signal, s.Receipt):
             route = channel.kind if channel is not None else "relay"
             self._outbox.receipt(user, device, signal.ids, signal.state, route)
+            self._groups.receipt(user, device, signal.ids, signal.state, route)
         elif isinstance(signal, s.Typing):
             self._context.emit(events.Typing(at=self._context.wall(), user=user))
         elif isinstance(signal, s.TRANSFER):

@@ -18,6 +18,7 @@ from p2pim.core.message_ids import show_message_id
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json, rfc3339
+from p2pim.peer.local_groups import GROUP_METHODS, with_members
 from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
 from p2pim.storage.home import HistoryEntry
@@ -179,7 +180,8 @@ async def _ping(peer: Peer, params: PingParams, item: Item) -> dict[str, Any]:
 
 async def _history(peer: Peer, params: History, item: Item) -> dict[str, Any]:
     entries = await peer.history(params.user, params.search, params.limit, params.before)
-    return {"messages": [_entry(entry) for entry in entries]}
+    messages = [_entry(entry) for entry in entries]
+    return {"messages": await with_members(peer, params.user, messages)}
 
 
 def _entry(entry: HistoryEntry) -> dict[str, Any]:
@@ -194,6 +196,7 @@ def _entry(entry: HistoryEntry) -> dict[str, Any]:
         "received_at": _time(entry.received_at),
         "read_at": _time(entry.read_at),
         "address": entry.address,
+        **({"group": entry.user, "user": entry.author or entry.user} if entry.user.startswith("#") else {}),
     }
 
 
@@ -247,6 +250,7 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
     **TRANSFER_METHODS,
+    **GROUP_METHODS,
 }
 
 

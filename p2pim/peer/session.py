@@ -52,11 +52,14 @@ from p2pim.wire.messages import (
     Failed,
     Found,
     FromServer,
+    GroupChanged,
+    Groups,
+    GroupState,
     Hello,
     Incoming,
+    KeysLeft,
     Mail,
     MailWaiting,
-    KeysLeft,
     Message,
     Ping,
     Pong,
@@ -227,6 +230,12 @@ class Session:
         ``on_failed`` hears (later, never from within) when the server could not take it, ``on_stored`` when it has put
         it into a mailbox; it says nothing when it forwarded it.
         """
+        self.send_numbered(lambda id: Send(id, user, device, kind, payload, message), on_failed, on_stored)
+
+    def send_numbered(
+        self, message: Callable[[int], Message], on_failed: OnFailed | None = None, on_stored: OnStored | None = None
+    ) -> None:
+        """Hand over an envelope, made with the id under which the server answers; as for `send_envelope`."""
         if self._state is not _State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
@@ -234,7 +243,7 @@ class Session:
         number = self._requests.next_id()
         if on_failed is not None or on_stored is not None:
             self._requests.remember(number, on_failed, on_stored)
-        self._connection.send(Send(number, user, device, kind, payload, message))
+        self._connection.send(message(number))
 
     def send(self, message: Message) -> None:
         """Send a message that has no answer, such as `SetStatus`.
@@ -386,7 +395,7 @@ class Session:
         elif isinstance(message, Stored):
             for number in message.ids:
                 self._requests.stored(number)
-        elif isinstance(message, Done | Found | SpliceTickets | Mail | ClaimedKeys | DeviceLists):
+        elif isinstance(message, Done | Found | SpliceTickets | Mail | ClaimedKeys | DeviceLists | GroupState | Groups):
             self._requests.answered(message.id, message)
         elif isinstance(message, Pong):
             self._requests.answered(message.nonce, message)
@@ -398,6 +407,8 @@ class Session:
             self._user.devices_changed(message.list)
         elif isinstance(message, PresenceChanged):
             self._user.presence_changed(message.person)
+        elif isinstance(message, GroupChanged):
+            self._user.group_changed(message)
         elif isinstance(message, MailWaiting):
             self._user.mail_waiting(message.count)
         elif isinstance(message, SignedOut):

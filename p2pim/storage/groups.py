@@ -1,7 +1,7 @@
 """Groups in the server's database: their members, roles and versions.
 
-Each function takes the connection first, like those of `p2pim.storage.accounts`. Every change counts the group's version
-up, and gives back a `Change`: what is to be told to whom once it is committed.
+Each function takes the connection first, like those of `p2pim.storage.accounts`. Every change counts the group's
+version up, and gives back a `Change`: what is to be told to whom once it is committed.
 """
 
 from __future__ import annotations
@@ -220,7 +220,8 @@ class _Work:
 
     def _set_role(self, user: str, role: str) -> None:
         self._db.execute(
-            "UPDATE group_members SET role = ? WHERE group_id = ? AND account = (SELECT id FROM accounts WHERE name = ?)",
+            "UPDATE group_members SET role = ? WHERE group_id = ?"
+            " AND account = (SELECT id FROM accounts WHERE name = ?)",
             (role, self._id, user),
         )
 

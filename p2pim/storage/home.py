@@ -26,6 +26,8 @@ class HistoryEntry:
     received_at: int | None
     read_at: int | None
     address: str
+    author: str = ""
+    """In a group: who wrote it, unless I did."""
 
 
 class HomeStore:
@@ -77,4 +79,5 @@ def _entry(row: sqlite3.Row) -> HistoryEntry:
         received_at=row["received_at"],
         read_at=row["read_at"],
         address=row["address"],
+        author=row["author"],
     )

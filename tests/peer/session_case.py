@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
     Message,
@@ -48,6 +49,9 @@ class Hearer:
 
     def devices_changed(self, devices: DeviceList) -> None:
         self.heard.append(("devices", devices))
+
+    def group_changed(self, change: GroupChanged) -> None:
+        self.heard.append(("group", change))
 
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))

@@ -43,7 +43,13 @@ class Conversation:
             mine = message["direction"] == "out"
             at = message["sent_at"] if mine else message.get("received_at") or message["sent_at"]
             way = route_text(message.get("route"), message.get("address"))
-            line = Line("me" if mine else self.user, message["text"], at, message["state"] if mine else "", way)
+            line = Line(
+                "me" if mine else str(message.get("user") or self.user),
+                message["text"],
+                at,
+                message["state"] if mine else "",
+                way,
+            )
             self.screen.add(line)
             if mine:
                 self._mine[message["id"]] = line
@@ -72,16 +78,16 @@ class Conversation:
 
     def event(self, event: Event) -> bool:
         """Take ``event`` in; whether it was a message of the other side's to this conversation."""
-        user, kind = event.get("user"), event.get("event")
+        about, kind = event.get("group") or event.get("user"), event.get("event")
         if kind in ("signed-in", "interrupted", "reconnecting", "signed-out"):
             self._connection(event)
         elif kind in ("progress", "completed", "disrupted"):
             self._transfer(event)
-        elif user != self.user:
+        elif about != self.user:
             self._elsewhere(event)
         elif kind == "message":
             way = route_text(event["route"], event.get("address"))
-            self.screen.add(Line(self.user, str(event["text"]), event["at"], "", way))
+            self.screen.add(Line(str(event["user"]), str(event["text"]), event["at"], "", way))
             self.screen.notice = self.status
             return True
         else:
@@ -105,6 +111,8 @@ class Conversation:
             self._retitle()
         elif kind == "offer":
             self._offer(event)
+        elif kind == "group-changed":
+            self.remark(event_line(event, self._prefix) or "")
 
     def _offer(self, event: Event) -> None:
         self._names[str(event["transfer"])] = str(event["name"])
@@ -143,7 +151,8 @@ class Conversation:
             line.route = route or line.route
 
     def _retitle(self) -> None:
-        self.screen.title = conversation_title(self.user, self.channel)
+        group = self.user.startswith("#")
+        self.screen.title = self.user if group else conversation_title(self.user, self.channel)
 
 
 def _key(channel: Event) -> tuple[str, str]:

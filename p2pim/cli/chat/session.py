@@ -66,7 +66,8 @@ class ChatSession:
         self._conversation.remark("/help shows what else can be typed.")
         await self._show_channels()
         self._begin(self._call("read", user=self._user))
-        self._begin(self._connect())
+        if not self._user.startswith("#"):
+            self._begin(self._connect())
         self._draw()
 
     def stop(self) -> None:

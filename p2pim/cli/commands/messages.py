@@ -26,7 +26,7 @@ from p2pim.errors import Usage
 def msg_command(
     invocation: Invocation, user: str, text: tuple[str, ...], route: str, timeout: float | None, wait: bool
 ) -> None:
-    """Send TEXT to USER and wait for the receipt; `-` sends what stdin holds."""
+    """Send TEXT to USER (or '#GROUP') and wait for the receipt; `-` sends what stdin holds."""
     message = _from_stdin() if text == ("-",) else " ".join(text)
     if not message.strip():
         raise Usage("There is no text to send.")
@@ -57,6 +57,8 @@ def _from_stdin() -> str:
 
 
 def _sent_text(user: str, result: Mapping[str, Any]) -> str:
+    if result.get("members") is not None:
+        return _group_text(user, result)
     if result.get("queued"):
         return f"waits for {user} in this home's outbox"
     way = route_text(result.get("route"), result.get("address"))
@@ -66,6 +68,19 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
     return f"{result['state']} to {user}: {way}{took}"
 
 
+def _group_text(group: str, result: Mapping[str, Any]) -> str:
+    """``delivered to 2 of 3 in #team, 1 in the mailbox: relayed by 192.0.2.1:4530, 12 ms``."""
+    if result.get("queued"):
+        return f"waits for {group} in this home's outbox"
+    states = [member["state"] for member in result["members"]]
+    have = sum(state in ("delivered", "read") for state in states)
+    safe = states.count("stored")
+    took = f", {result['ms']:.0f} ms" if result.get("ms") is not None else ""
+    mailbox = f", {safe} in the mailbox" if safe else ""
+    way = route_text(result.get("route"), result.get("address"))
+    return f"delivered to {have} of {len(states)} in {group}{mailbox}: {way}{took}"
+
+
 @click.command("history", cls=Command)
 @click.argument("user")
 @click.option("--search", default="", metavar="TEXT", help="Only messages that contain it.")
@@ -73,7 +88,7 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
 @click.option("--before", default="", metavar="ID", help="Only messages before this one.")
 @pass_invocation
 def history_command(invocation: Invocation, user: str, search: str, limit: int, before: str) -> None:
-    """Read what was said with USER: with routes, receipts and times."""
+    """Read what was said with USER (or in '#GROUP'): with routes, receipts and times."""
 
     async def work(backend: Backend) -> list[dict[str, Any]]:
         return await _pages(backend, user, search, limit, before)
@@ -107,4 +122,4 @@ def history_line(user: str, message: Mapping[str, Any]) -> str:
     if mine:
         waits = message.get("state") == "waiting"
         way = "waits in the outbox" if waits else f"{way} {state_mark(message.get('state'))}"
-    return f"{when} {'me' if mine else user}: {message['text']}  ({way})"
+    return f"{when} {'me' if mine else message.get('user') or user}: {message['text']}  ({way})"

@@ -32,8 +32,8 @@ GROUP_ROTATE_MESSAGES: Final = 100
 GROUP_ROTATE_AGE: Final = 7 * 86_400.0
 """Seconds after which a group's key is renewed though nobody has left."""
 GROUP_KEYS_KEPT: Final = 64
-"""Keys of mine for one group that can be given once more to who was to have them, the present one among them: what is in
-mailboxes may have been sealed with an older one."""
+"""Keys of mine for one group that can be given once more to who was to have them, the present one among them: what is
+in mailboxes may have been sealed with an older one."""
 GROUP_SESSIONS: Final = 256
 """Keys kept of one other device for one group; those that came first are dropped first."""
 GROUP_WAITING_PER_DEVICE: Final = 256
@@ -48,5 +48,12 @@ GROUP_KEY_ASK_EVERY: Final = 60.0
 GROUP_SEEN: Final = 1_024
 """Places in one key's sequence whose messages are remembered, so that none is passed off as another: more than are
 sealed with one key."""
-GROUP_RECEIPT_WAIT: Final = 10.0
-"""Seconds after which a copy sent over a channel that nobody has confirmed goes by the server as well."""
+GROUP_KEY_PATIENCE: Final = 2.0
+"""Seconds that a message waits for its key before it is asked for: over a channel it may have overtaken it."""
+GROUP_RECEIPT_WAIT: Final = 2.0
+"""Seconds that the sender of a message to a group waits for the receipts of those who seem to be there, once the server
+has it for everybody."""
+GROUP_RENEW_RETRY: Final = 5.0
+"""Seconds after which a message that could not be sealed for a changed group is tried again."""
+GROUP_ENVELOPES: Final = 64
+"""Sealed messages to one group kept in memory; others are read from the disk when they go again."""
