@@ -162,6 +162,7 @@ class Account:
         self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
         self.groups = GroupParts(
             context, database=self.database, session=self.session, seals=self.seals, routes=self.routes,
+            look_ups=self.look_ups,
             background=self._background,
         )  # fmt: skip
         self._lives.add(load=self.groups.load, stop=self.groups.stop)

@@ -8,7 +8,7 @@ the present members and with a new key where somebody has left, and sent again t
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,12 +16,14 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, SENT, STORED, Outgoing, Sending, Target
 from p2pim.core.limits import (
     GROUP_ENVELOPES,
     GROUP_RECEIPT_WAIT,
     GROUP_RENEW_RETRY,
+    LOOK_UPS_AT_ONCE,
     OUTBOX,
     RESEND_MAX,
 )
@@ -123,6 +125,7 @@ class GroupOutbox:
     """The sending side of groups.
 
     :param wall: the time in seconds since 1970.
+    :param ask_for: finds out whether a user is there of whom that is not known.
     :param server: its address, as reports show it.
     :param me: my user name, and this device.
     """
@@ -142,6 +145,7 @@ class GroupOutbox:
         emit: Callable[[Event], None],
         journal: Callable[[str, str, str], None],
         random_bytes: Callable[[int], bytes],
+        ask_for: Callable[[str], Awaitable[object]],
         background: Background,
         server: str,
         me: Target,
@@ -157,6 +161,7 @@ class GroupOutbox:
         self._emit = emit
         self._journal = journal
         self._random_bytes = random_bytes
+        self._ask_for = ask_for
         self._background = background
         self._server = server
         self._me = me
@@ -164,6 +169,7 @@ class GroupOutbox:
         self._where: dict[bytes, _Traffic] = {}
         self._known: dict[str, list[bytes]] = {}
         self._waiters = Waiters()
+        self._stored_ids: set[bytes] = set()
         self._grace: dict[bytes, IDelayedCall] = {}
         self._stopped = False
 
@@ -383,7 +389,7 @@ class GroupOutbox:
         if ids:
             self._journal("message", "#" + traffic.name, f"{len(ids)} given up: {error.message}")
             failed = self._store.fail(traffic.name, ids)
-            failed.addErrback(lambda failure: self.log.failure("cannot note a failed message", failure))
+            failed.addErrback(self._not_noted, "cannot note a failed message")
 
     # --- sealing anew
 
@@ -550,7 +556,7 @@ class GroupOutbox:
         at = round(self._wall() * 1000)
         noted = self._store.stored(traffic.name, id, safe, at, self._server)
         noted.addCallback(self._noted_stored, traffic, id)
-        noted.addErrback(lambda failure: self.log.failure("cannot note what is stored", failure))
+        noted.addErrback(self._not_noted, "cannot note what is stored")
         self._pump(traffic)
 
     def _noted_stored(self, result: tuple[list[str], str], traffic: _Traffic, id: bytes) -> None:
@@ -567,7 +573,7 @@ class GroupOutbox:
         if mine:
             noted = self._store.confirm(DeviceRef(user, device), mine, state, round(self._wall() * 1000))
             noted.addCallback(self.confirmed, route)
-            noted.addErrback(lambda failure: self.log.failure("cannot note a receipt", failure))
+            noted.addErrback(self._not_noted, "cannot note a receipt")
 
     def confirmed(self, receipts: Sequence[GroupReceipt], route: str) -> None:
         """Receipts came, and are noted."""
@@ -587,7 +593,7 @@ class GroupOutbox:
                 letter.members[each.user] = each.state
             if each.all == DELIVERED and letter.went is not None:
                 went = self._store.went(each.group, each.id, *letter.went)
-                went.addErrback(lambda failure: self.log.failure("cannot note a route", failure))
+                went.addErrback(self._not_noted, "cannot note a route")
             self._see(traffic, each.id)
             self._pump(traffic)
 
@@ -606,15 +612,28 @@ class GroupOutbox:
         states = set(letter.members.values())
         if not states & {SENT, STORED} and (states or DELIVERED in letter.copies.values()):
             self._resolve(id, DELIVERED, letter)
-        elif SENT not in states and id not in self._grace:
-            away = [user for user, state in letter.members.items() if state == STORED]
-            wait = GROUP_RECEIPT_WAIT if any(self._routes.is_there(user) for user in away) else 0.0
-            self._grace[id] = self._clock.callLater(wait, self._resolve, id, STORED, letter)
+        elif SENT not in states and id not in self._stored_ids:
+            self._stored_ids.add(id)
+            self._background.run(self._wait_for_receipts(id, letter), "waiting for receipts")
         if letter.version != UNSEALED and all(state == DELIVERED for state in letter.copies.values()):
             traffic.sending.remove(id)
             self._forget(traffic, id)
 
+    async def _wait_for_receipts(self, id: bytes, letter: _Letter) -> None:
+        """Everybody has it or will get it: those who are there will say so in a moment."""
+        away = [user for user, state in letter.members.items() if state == STORED]
+        for user in away[:LOOK_UPS_AT_ONCE]:
+            try:
+                await self._ask_for(user)
+            except P2pimError as error:
+                self._journal("message", user, f"presence is unknown: {error.message}")
+        if id in self._stored_ids and not self._stopped:
+            there = any(self._routes.is_there(user) for user in away)
+            wait = GROUP_RECEIPT_WAIT if there else 0.0
+            self._grace[id] = self._clock.callLater(wait, self._resolve, id, STORED, letter)
+
     def _resolve(self, id: bytes, state: str, letter: _Letter) -> None:
+        self._stored_ids.discard(id)
         grace = self._grace.pop(id, None)
         if grace is not None and grace.active():
             grace.cancel()
@@ -622,6 +641,10 @@ class GroupOutbox:
         self._waiters.resolve(id, Settled(state, "mailbox" if state == STORED else route, address))
 
     # --- keeping house
+
+    def _not_noted(self, failure: Failure, what: str) -> None:
+        if not self._stopped:
+            self.log.failure("{what}", failure, what=what)
 
     def _of(self, name: str) -> _Traffic:
         if name not in self._traffic:

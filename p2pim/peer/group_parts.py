@@ -14,6 +14,7 @@ from p2pim.peer.events import BroadcastReceived
 from p2pim.peer.group_keys import GroupKeyPost
 from p2pim.peer.group_outbox import GroupOutbox
 from p2pim.peer.groups import MyGroups
+from p2pim.peer.look_ups import LookUps
 from p2pim.peer.routes import Routes
 from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
@@ -39,6 +40,7 @@ class GroupParts:
         session: Session,
         seals: Seals,
         routes: Routes,
+        look_ups: LookUps,
         background: Background,
     ) -> None:
         self._context = context
@@ -55,7 +57,7 @@ class GroupParts:
         )
         self.outbox = GroupOutbox(
             clock, context.wall, self.store, self.known, self.keys, routes, seals, session, context.emit, journal,
-            context.random_bytes, background, str(context.server), (context.user, context.device),
+            context.random_bytes, look_ups.ask_once, background, str(context.server), (context.user, context.device),
         )  # fmt: skip
 
     def _new_id(self) -> bytes:

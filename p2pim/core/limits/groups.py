@@ -50,7 +50,7 @@ GROUP_SEEN: Final = 1_024
 sealed with one key."""
 GROUP_KEY_PATIENCE: Final = 2.0
 """Seconds that a message waits for its key before it is asked for: over a channel it may have overtaken it."""
-GROUP_RECEIPT_WAIT: Final = 2.0
+GROUP_RECEIPT_WAIT: Final = 5.0
 """Seconds that the sender of a message to a group waits for the receipts of those who seem to be there, once the server
 has it for everybody."""
 GROUP_RENEW_RETRY: Final = 5.0
