@@ -99,7 +99,7 @@ class GroupApi(HomeAccount):
         """
         account = self._account_with_server()
         number = int.from_bytes(self._random_bytes(7), "big")
-        return await account.groups.outbox.broadcast(group_name(name), Query(number, topic, body))
+        return await account.groups.broadcast(group_name(name), Query(number, topic, body))
 
     async def message_members(self, name: str, message: str) -> list[tuple[str, str, int | None]]:
         """How far each member is with a message of mine: user, state, and since when (milliseconds since 1970)."""

@@ -11,8 +11,11 @@ from p2pim.errors import P2pimError
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.background import Background
 from p2pim.peer.events import BroadcastReceived
+from p2pim.peer.group_broadcast import GroupBroadcast
 from p2pim.peer.group_keys import GroupKeyPost
 from p2pim.peer.group_outbox import GroupOutbox
+from p2pim.peer.group_receipts import GroupReceipts
+from p2pim.peer.group_recipients import GroupRecipients
 from p2pim.peer.groups import MyGroups
 from p2pim.peer.look_ups import LookUps
 from p2pim.peer.routes import Routes
@@ -55,10 +58,19 @@ class GroupParts:
         self.keys = GroupKeyPost(
             clock, database, self.store, session, self.known, seals, routes.send_mail, journal, background
         )
-        self.outbox = GroupOutbox(
-            clock, context.wall, self.store, self.known, self.keys, routes, seals, session, context.emit, journal,
-            context.random_bytes, look_ups.ask_once, background, str(context.server), (context.user, context.device),
+        recipients = GroupRecipients(clock, seals, journal, (context.user, context.device))
+        receipts = GroupReceipts(
+            clock, context.wall, context.emit, journal, routes.is_there, look_ups.ask_once, background,
+            str(context.server),
         )  # fmt: skip
+        self.outbox = GroupOutbox(
+            clock, context.wall, self.store, self.known, self.keys, routes, recipients, receipts, session, journal,
+            self._new_id, background, str(context.server), context.user,
+        )  # fmt: skip
+        broadcast = GroupBroadcast(
+            clock, context.wall, self.store, self.known, self.keys, routes, recipients, session, self._new_id
+        )
+        self.broadcast = broadcast.send
 
     def _new_id(self) -> bytes:
         return make_message_id(round(self._context.wall() * 1000), self._context.random_bytes(10))
