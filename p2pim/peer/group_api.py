@@ -16,7 +16,7 @@ from p2pim.peer.groups import group_name
 from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.outbox import Settled
 from p2pim.peer.states import SentMessage
-from p2pim.storage.group_outbox import mark_read
+from p2pim.storage.group_receipts import mark_read
 from p2pim.wire.groups import Group
 from p2pim.wire.signals import Query, ReadMark, Receipt
 

@@ -31,6 +31,7 @@ from p2pim.peer.group_broadcast import SKIPPED
 from p2pim.peer.group_keys import GroupKeyPost
 from p2pim.peer.group_receipts import GroupReceipts
 from p2pim.peer.group_recipients import GroupRecipients
+from p2pim.peer.group_renewal import GroupRenewal
 from p2pim.peer.group_traffic import GroupRoutes, Letter, NumberedSession, Traffic
 from p2pim.peer.groups import MyGroups
 from p2pim.storage.group_outbox import UNSEALED, WAITING, GroupOutboxStore, Parcel
@@ -83,6 +84,9 @@ class GroupOutbox:
         self._traffic: dict[str, Traffic] = {}
         self._where: dict[bytes, Traffic] = {}
         self._stopped = False
+        self._renewal = GroupRenewal(
+            clock, wall, store, groups, keys, recipients, session, journal, background, self._renewed
+        )
         self.wait = receipts.wait
 
     async def load(self) -> None:
@@ -184,7 +188,7 @@ class GroupOutbox:
             if self._session.connected:
                 self._give_up(traffic, NoSuchGroup(f"You are in #{traffic.name} no more."))
         elif any(letter.is_stale(group) for letter in traffic.letters.values()):
-            self._renew(traffic)
+            self._renewal.renew(traffic)
             if traffic.renewing:
                 traffic.disarm()
         else:
@@ -200,47 +204,11 @@ class GroupOutbox:
             failed = self._store.fail(traffic.name, ids)
             failed.addErrback(self._not_noted, "cannot note a failed message")
 
-    # --- sealing anew
-
-    def _renew(self, traffic: Traffic) -> None:
-        """Seal what is for another version of the group; nothing goes meanwhile."""
-        if traffic.renewing or not self._session.connected:
-            return
-        traffic.renewing = True
-        self._background.run(self._renew_now(traffic), "sealing for a changed group")
-
-    async def _renew_now(self, traffic: Traffic) -> None:
-        await traffic.order.acquire()
-        try:
-            sealed = await self._seal_again(traffic)
-        except P2pimError as error:
-            self._journal("message", "#" + traffic.name, f"waits, since it cannot be sealed anew: {error.message}")
-            sealed = False
-        finally:
-            traffic.renewing = False
-            traffic.order.release()
-        if sealed:
-            self._refresh(traffic)
-        elif not self._stopped and (traffic.retry is None or not traffic.retry.active()):
-            traffic.retry = self._clock.callLater(GROUP_RENEW_RETRY, self._refresh, traffic)
-
-    async def _seal_again(self, traffic: Traffic) -> bool:
-        """Whether all is sealed for the group as it is now."""
-        group = self._groups.get(traffic.name)
-        if group is None:
-            return True
-        targets = await self._recipients.targets(group)
-        if self._groups.get(traffic.name) is not group or not targets:
-            return bool(targets)
-        ids = [id for id, letter in traffic.letters.items() if letter.is_stale(group)]
-        members = [member.user for member in group.members]
-        parcels = await self._store.seal_again(traffic.name, group.version, ids, members, targets, self._wall())
-        for parcel in parcels:
-            traffic.keep_fresh(parcel)
-            self._keys.send(parcel.letters)
-            traffic.sealed_again(parcel, targets, members)
-            self._see(traffic, parcel.message.id)
-        return len(parcels) == len(ids)
+    def _renewed(self, traffic: Traffic, ids: list[bytes]) -> None:
+        """These were sealed for the group as it is now, and perhaps for fewer than before."""
+        for id in ids:
+            self._see(traffic, id)
+        self._refresh(traffic)
 
     # --- going
 
@@ -289,7 +257,7 @@ class GroupOutbox:
         if letter is None or group is None or self._stopped:
             return
         if letter.version != group.version:
-            self._renew(traffic)
+            self._renewal.renew(traffic)
             return
         for target in directs:
             went = self._routes.send_direct(*target, sealed)

@@ -100,6 +100,7 @@ class Traffic:
     retry: IDelayedCall | None = None
     reading: bool = False
     renewing: bool = False
+    stopped: bool = False
     coming: int = 0
     order: DeferredLock = field(default_factory=DeferredLock)
 
@@ -151,6 +152,7 @@ class Traffic:
 
     def stop(self) -> None:
         """Nothing at all is."""
+        self.stopped = True
         self.disarm()
         if self.retry is not None and self.retry.active():
             self.retry.cancel()

@@ -10,7 +10,7 @@ from p2pim.core.megolm import MEGOLM
 from p2pim.core.sealing import DeviceRef
 from p2pim.errors import BadMessage, NoGroupKey, NotMeant
 from p2pim.storage.group_keys import GroupKeyRows
-from p2pim.storage.group_outbox import confirm_in
+from p2pim.storage.group_receipts import confirm_in
 from p2pim.storage.inbox import Envelope, GroupReceipt, Taken
 from p2pim.wire.signals import AnySignal, ChatMessage, GroupKey, Query, Receipt, Sealed, decode_signal
 
