@@ -17,6 +17,7 @@ from benchmarks.common import BIN, Program, Rig, run, wait_until
 from benchmarks.peers.copying import Copier
 from benchmarks.server_client import device_of, token_of
 from p2pim.storage import accounts
+from p2pim.storage.contacts import add_contact
 from p2pim.storage.database import prepare_file
 
 Event = dict[str, Any]
@@ -36,7 +37,7 @@ def seed(database: Path, names: Sequence[str], contacts: Mapping[str, Sequence[s
             accounts.register(connection, name, "", device_of(name), "bench", token_of(name), now, None)
         for name, others in contacts.items():
             for other in others:
-                accounts.add_contact(connection, name, other)
+                add_contact(connection, name, other)
 
 
 class Server:

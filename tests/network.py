@@ -193,6 +193,8 @@ class Nat(Node):
         super().__init__(network, address, link)
         self.mapping, self.filtering, self.hairpin = mapping, filtering, hairpin
         self.lifetime, self.udp = lifetime, udp
+        self.outward = True
+        """Whether UDP still gets out; what comes in is not affected."""
         self.inside = Network(network.world)
         self.inside.gateway = self
         self._by_inside: dict[tuple[str, Endpoint, tuple[str, int]], _Binding] = {}
@@ -213,7 +215,7 @@ class Nat(Node):
 
     def leave(self, packet: Packet) -> None:
         """Out: find or make the binding, note whom it may hear from."""
-        if packet.transport == "udp" and not self.udp:
+        if packet.transport == "udp" and not (self.udp and self.outward):
             self.world.lost += 1
             return
         if packet.target[0] == self.address and not self.hairpin:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,7 @@ class Demo:
             await self._talk()
             self._hash = await making
             await self._send_files()
+            await self._leave_mail()
             self._conclude()
         finally:
             making.addErrback(lambda failure: None)
@@ -186,6 +188,25 @@ class Demo:
         sent = await self._say(self._alice, self._bob, "And this goes straight to you.", "direct")
         await self._say(self._bob, self._alice, "It arrived, and the server saw nothing of it.", "direct")
         self._rows.append(self._message_row("message, direct", sent, before, await self._counts()))
+
+    async def _leave_mail(self) -> None:
+        """Bob goes, is written to, and finds it when he comes back."""
+        assert self._bob.program is not None
+        assert self._bob.agent is not None
+        await self._bob.agent.close()
+        self._bob.agent = None
+        self._bob.program.send_signal(signal.SIGTERM)
+        await self._bob.program.ended()
+        self._bob.events.clear()
+        self._tell("bob is away.", user="bob")
+        before = await self._counts()
+        sent = await self._alice.ask("msg", user="bob", text="You find this when you are back.")
+        self._tell(f"alice: “You find this when you are back.”  ({sent['state']})", message=sent)
+        await self._start_agent(self._bob)
+        await self._programs.until(self._bob.program, lambda: self._bob.heard("message", id=sent["id"]))
+        self._tell("bob is back, and has it out of his mailbox.", user="bob")
+        sent["bytes"] = len("You find this when you are back.")
+        self._rows.append(self._message_row("message to someone away", sent, before, await self._counts()))
 
     async def _say(self, sender: Person, recipient: Person, text: str, route: str) -> dict[str, Any]:
         sent = await sender.ask("msg", user=recipient.name, text=text, route=route)

@@ -41,6 +41,15 @@ def _presence(event: Event, prefix: str | None) -> str:
     return f"{event['user']} is {event['status']}."
 
 
+def _contact_request(event: Event, prefix: str | None) -> str:
+    how = f" To agree: {prefix} add {event['user']}" if prefix is not None else ""
+    return f"{event['user']} wants to be your contact.{how}"
+
+
+def _contact_accepted(event: Event, prefix: str | None) -> str:
+    return f"{event['user']} is your contact now."
+
+
 def _message(event: Event, prefix: str | None) -> str:
     group = f"{event['group']} " if event.get("group") else ""
     return f"{group}{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
@@ -66,7 +75,15 @@ def _group_changed(event: Event, prefix: str | None) -> str | None:
             return f"{by} has made {users} {roles[0] if roles else 'something else'} of {group}."
         case "devices":
             return None
-    return f"{group} has changed: {', '.join(m['user'] for m in event['members'])}"
+    return f"{group} has changed while you were away."
+
+
+def _broadcast(event: Event, prefix: str | None) -> str:
+    return f"{event['group']} {event['user']}: a program tells the group of {event['topic']}."
+
+
+def _sent(event: Event, prefix: str | None) -> str:
+    return f"me, from another device, to {event['user']}: {event['text']}"
 
 
 def _receipt(event: Event, prefix: str | None) -> str:
@@ -96,6 +113,8 @@ def offer_text(event: Event) -> str:
 
 
 def _offer(event: Event, prefix: str | None) -> str:
+    if event["direction"] == "out" and event.get("route") == "mailbox":
+        return f"{offer_text(event)} is left at the server for {event['user']}."
     if event["direction"] == "out":
         return f"{event['user']} is offered {offer_text(event)}."
     answer = f" To take it: {prefix} accept {event['transfer']}" if prefix is not None else ""
@@ -108,6 +127,11 @@ def _completed(event: Event, prefix: str | None) -> str:
     took = f"{size_text(event['bytes'])} in {duration_text(seconds)}{rate}, {route_text(event.get('route'))}"
     where = f" → {Path(event['path'])}" if event.get("path") else ""
     return f"{event['name']} is complete{where} ({took})"
+
+
+def _stored(event: Event, prefix: str | None) -> str:
+    days = float(event["expires_in"]) / 86_400
+    return f"{event['name']} is at the server, sealed, for {event['user']} to take within {days:.0f} days."
 
 
 def _disrupted(event: Event, prefix: str | None) -> str:
@@ -128,19 +152,41 @@ def waiting_text(event: Event) -> str:
     return str(event.get("message") or event["reason"])
 
 
+def _device_added(event: Event, prefix: str | None) -> str:
+    return f"{event['user']} has a new device: {event.get('name') or str(event['device'])[:8]}."
+
+
+def _identity_changed(event: Event, prefix: str | None) -> str:
+    what = f"The keys of {event['user']} CHANGED (device {str(event['device'])[:8]})."
+    return what if prefix is None else f"{what} Messages wait: {prefix} verify {event['user']}"
+
+
+def _verify(event: Event, prefix: str | None) -> str:
+    how = f" Take it up: {prefix} verify {event['user']} --sas" if prefix is not None else ""
+    return f"{event['user']} wants to compare keys with you.{how}"
+
+
 _WRITERS: dict[str, Callable[[Event, str | None], str | None]] = {
     "signed-in": _signed_in,
     "interrupted": _interrupted,
     "reconnecting": _reconnecting,
     "signed-out": _signed_out,
     "presence": _presence,
+    "contact-request": _contact_request,
+    "contact-accepted": _contact_accepted,
     "message": _message,
+    "sent": _sent,
     "receipt": _receipt,
     "group-changed": _group_changed,
+    "broadcast": _broadcast,
     "channel-opened": _channel_opened,
     "channel-closed": _channel_closed,
     "connect-failed": _connect_failed,
     "offer": _offer,
     "completed": _completed,
+    "stored": _stored,
     "disrupted": _disrupted,
+    "device-added": _device_added,
+    "identity-changed": _identity_changed,
+    "verify": _verify,
 }

@@ -62,12 +62,19 @@ class Output:
     def stderr(self) -> IO[str]:
         return self._stderr or sys.stderr
 
-    def item(self, value: Mapping[str, Any], text: str | None = None) -> None:
-        """One result: the object with ``--json``, else ``text`` (made safe for a terminal), or nothing when None."""
+    def item(self, value: Mapping[str, Any], text: str | None = None, *, safe: bool = False) -> None:
+        """One result: the object with ``--json``, else ``text``, or nothing when None.
+
+        :param safe: ``text`` is safe for a terminal already; otherwise it is made so.
+        """
         if self.json:
             self._write_bytes(as_line(value) + b"\n")
         elif text is not None:
-            self._write(self.stdout, text)
+            self._write(self.stdout, text, safe=safe)
+
+    def result(self, line: str) -> None:
+        """A line of a result that is text even with ``--json``; it must be safe for a terminal already."""
+        self._write(self.stdout, line, safe=True)
 
     def note(self, text: str) -> None:
         """A remark for people; no program needs it."""

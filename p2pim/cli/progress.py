@@ -47,7 +47,7 @@ class TransferBars:
                 self._offer(transfer, event)
             case "progress" if transfer in self._tasks:
                 self._advance(self._tasks[transfer], event)
-            case "completed" | "disrupted" if transfer in self._tasks:
+            case "completed" | "disrupted" | "stored" if transfer in self._tasks:
                 self._finish(self._tasks[transfer], event)
         self._progress.refresh()
 
@@ -68,6 +68,9 @@ class TransferBars:
         )  # fmt: skip
 
     def _finish(self, task: TaskID, event: Mapping[str, Any]) -> None:
+        if event["event"] == "stored":
+            self._progress.update(task, rate="", left="at the server", route="")
+            return
         if event["event"] == "disrupted":
             self._progress.update(task, rate="", left=str(event["reason"]))
             return

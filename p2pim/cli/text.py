@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -113,6 +113,42 @@ def conversation_title(user: str, channel: Mapping[str, Any] | None) -> str:
 
 
 def state_mark(state: object) -> str:
-    """A message's state in a few cells."""
-    marks = {"sending": "…", "sent": "→", "stored": "▫", "delivered": "✓", "read": "✓✓", "failed": "✗"}
-    return marks.get(str(state), str(state or ""))
+    """How far a message of mine has come, in a few cells."""
+    return _MARKS.get(str(state), str(state or ""))
+
+
+_MARKS = {
+    "sending": "·", "waiting": "·", "sent": "✓", "stored": "✓", "delivered": "✓✓", "read": "✓✓ read", "failed": "✗",
+}  # fmt: skip
+"""On its way here, on its way or in a mailbox, on a device of theirs, before their eyes."""
+
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+def message_line(message: Mapping[str, Any], lit: bool = False, *, everyone: bool = False) -> str:
+    """``2026-01-31 14:03 bob: text  (direct TCP 192.0.2.7:50122 ✓✓)``, safe for a terminal.
+
+    :param lit: the message's ``hits`` are in bold.
+    :param everyone: among messages of other conversations, so that mine need their recipient.
+    """
+    user, mine = printable(str(message["user"])), message.get("direction") == "out"
+    when = date_text(message.get("sent_at") if mine else message.get("received_at") or message.get("sent_at"))
+    who = (f"me to {user}" if everyone else "me") if mine else printable(str(message.get("sender") or user))
+    text = lit_text(str(message["text"]), message.get("hits", ()) if lit else ())
+    return f"{when} {who}: {text}  ({printable(_way(message, mine))})"
+
+
+def _way(message: Mapping[str, Any], mine: bool) -> str:
+    way = route_text(message.get("route"), message.get("address"))
+    if not mine:
+        return way
+    return "waits in the outbox" if message.get("state") == "waiting" else f"{way} {state_mark(message.get('state'))}"
+
+
+def lit_text(text: str, hits: Sequence[Sequence[int]]) -> str:
+    """``text`` safe for a terminal, with these parts (beginnings and ends, in order) in bold."""
+    parts, at = [], 0
+    for start, end in hits:
+        parts += [printable(text[at:start], keep="\n"), _BOLD, printable(text[start:end], keep="\n"), _PLAIN]
+        at = end
+    return "".join([*parts, printable(text[at:], keep="\n")])

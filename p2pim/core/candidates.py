@@ -47,6 +47,8 @@ class Surroundings:
     loopback: bool = False
     avoid: frozenset[Endpoint] = field(default_factory=frozenset)
     """UDP addresses that get no checks: my own and the P2P server's."""
+    confined: bool = False
+    """The other side is not to learn where this machine is: nothing but loopback is named, dialled or listened to."""
 
 
 class Refusal(NamedTuple):
@@ -74,6 +76,12 @@ def split_address(text: str) -> Endpoint | None:
     if parse_host(host) is None or not port.isdigit() or not 0 < int(port) < 65536:
         return None
     return host, int(port)
+
+
+def is_here(candidate: Candidate) -> bool:
+    """Whether ``candidate`` is an address of the machine that looks at it."""
+    address = parse_host(candidate.host)
+    return address is not None and address.is_loopback
 
 
 def same_lan(one: str, other: str) -> bool:
@@ -137,6 +145,8 @@ def refusal(candidate: Candidate, around: Surroundings) -> str:
         return "is not one machine's address"
     if isinstance(address, IPv6Address) and address.is_link_local and address.scope_id is None:
         return "is link-local without an interface"
+    if around.confined and not address.is_loopback:
+        return "is on another machine, and only contacts are met there"
     if address.is_loopback and not around.loopback:
         return "is the loopback of another machine"
     if candidate.port < LOWEST_PORT and candidate.kind == HOST:

@@ -51,7 +51,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Send the copy of ``message`` for ``target`` by ``way`` ("direct" or "relay") now; ``again`` when it went before."""
+    """Send the copy of ``message`` for ``target`` by ``way`` ("direct" or "relay") now; ``again``: it went before."""
 
     target: Target
     message: Outgoing

@@ -1,11 +1,15 @@
 """When to send a heartbeat over a UDP path, and when to stop trusting it.
 
-A path in use is probed whenever `UDP_HEARTBEAT` seconds have passed in silence; an idle one every `UDP_KEEPALIVE`,
-which is what NATs need. Both are shortened at random, so that many peers behind one NAT do not probe in step. Anything
-authentic that comes in is a sign of life and of the other side's consent to receive (RFC 7675); when a probe stays
-unanswered, more follow, the path is doubted after `UDP_DOUBTED` seconds of silence and dead after `UDP_DEAD`. On an
-idle path, where silence is no sign of anything, the same times run as if the last sign of life had come one heartbeat
-before the first unanswered probe.
+A path in use is probed whenever `UDP_HEARTBEAT` seconds have passed without an answer to something of ours; an idle one
+every `UDP_KEEPALIVE`, which is what NATs need. Both are shortened at random, so that many peers behind one NAT do not
+probe in step.
+
+Only an answer counts: an acknowledgement of what we have sent. It shows that the path carries in our direction and that
+the other side consents to receive (RFC 7675, section 5.1). What else comes in shows neither: a path may die in one
+direction only, and then one side hears the other for ever without being heard itself. When a probe stays unanswered,
+more follow, the path is doubted after `UDP_DOUBTED` seconds without an answer and dead after `UDP_DEAD`. On an idle
+path, where their absence is no sign of anything, the same times run as if the last answer had come one heartbeat before
+the first unanswered probe.
 
 There is no clock in here: every call is given ``now``.
 """
@@ -39,14 +43,14 @@ class KeepAlive:
 
     def __init__(self, now: float, rng: random.Random) -> None:
         self._rng = rng
-        self._heard_at = now
+        self._answered_at = now
         self._used_at = now
         self._unanswered_since: float | None = None
         self._probe_at = now + self._interval(now)
 
-    def heard(self, now: float) -> None:
-        """Something authentic came over the path."""
-        self._heard_at = now
+    def answered(self, now: float) -> None:
+        """Something that we have sent over the path was acknowledged."""
+        self._answered_at = now
         self._unanswered_since = None
 
     def used(self, now: float) -> None:
@@ -60,8 +64,8 @@ class KeepAlive:
         if now < self._probe_at:
             return False
         if self._unanswered_since is None:
-            quiet_until = self._heard_at + self._interval(now)
-            if now < quiet_until:  # something came meanwhile
+            quiet_until = self._answered_at + self._interval(now)
+            if now < quiet_until:  # something was answered meanwhile
                 self._probe_at = quiet_until
                 return False
             self._unanswered_since = now
@@ -86,7 +90,7 @@ class KeepAlive:
     def _silence(self, now: float) -> float:
         if self._unanswered_since is None:
             return 0.0
-        return now - max(self._heard_at, self._unanswered_since - limits.UDP_HEARTBEAT)
+        return now - max(self._answered_at, self._unanswered_since - limits.UDP_HEARTBEAT)
 
     def _interval(self, now: float) -> float:
         in_use = now - self._used_at <= limits.UDP_IN_USE

@@ -23,3 +23,11 @@ def canonical_name(name: str) -> str:
     if not 1 <= len(folded) <= USER_NAME or _NAME.fullmatch(folded) is None:
         raise BadName
     return folded
+
+
+def canonical_conversation(name: str) -> str:
+    """The form under which a conversation is known: with a user, or in a group (``#`` and its name).
+
+    :raises BadName: it cannot be the name of either.
+    """
+    return f"#{canonical_name(name[1:])}" if name.startswith("#") else canonical_name(name)

@@ -1,8 +1,9 @@
 """Who sees whom: the decisions behind presence, with no connections in them.
 
-A user who is online has an `Entry` here: their contact list and whom they have blocked. ``watchers`` turns the lists
-around: for each user the online users who list them. A change then costs as many looks as there are people to be told,
-however many are online.
+A user who is online has an `Entry` here: their contacts, the requests between them and others, and whom they have
+blocked. Contacts are mutual: whoever asks to be one is told nothing until the other has agreed. ``watchers`` turns the
+lists around: for each user the online users whose contact they are. A change then costs as many looks as there are
+people to be told, however many are online.
 """
 
 from __future__ import annotations
@@ -10,8 +11,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 OFFLINE = "offline"
+UNKNOWN = ""
+"""The status of somebody of whom the asker may know only that they exist."""
 STATUSES = ("online", "busy", "away", "invisible")
 """What a device may say of itself, the one that counts first: with several devices the most present is shown."""
+
+
+CONTACT = "contact"
+"""Both have agreed."""
+REQUESTED = "requested"
+"""I have asked, and they have not answered."""
+ASKS = "asks"
+"""They have asked, and I have not answered."""
+BLOCKED = "blocked"
+NO_RELATION = ""
 
 
 def shown_status(statuses: Iterable[str]) -> str:
@@ -21,14 +34,37 @@ def shown_status(statuses: Iterable[str]) -> str:
 
 
 class Entry:
-    """The lists of one user who is online."""
+    """The lists of one user who is online.
 
-    __slots__ = ("blocked", "contacts", "name")
+    :ivar requested: whom they have asked to be a contact.
+    :ivar asks: who has asked them; of those whom they have blocked they hear nothing.
+    """
 
-    def __init__(self, name: str, contacts: Iterable[str], blocked: Iterable[str]) -> None:
+    __slots__ = ("asks", "blocked", "contacts", "name", "requested")
+
+    def __init__(
+        self,
+        name: str,
+        contacts: Iterable[str],
+        blocked: Iterable[str],
+        requested: Iterable[str] = (),
+        asks: Iterable[str] = (),
+    ) -> None:
         self.name = name
         self.contacts = set(contacts)
         self.blocked = set(blocked)
+        self.requested = set(requested)
+        self.asks = set(asks)
+
+    def relation(self, other: str) -> str:
+        """How this user stands to ``other``."""
+        if other in self.blocked:
+            return BLOCKED
+        if other in self.contacts:
+            return CONTACT
+        if other in self.asks:
+            return ASKS
+        return REQUESTED if other in self.requested else NO_RELATION
 
 
 class PresenceGraph:
@@ -59,19 +95,31 @@ class PresenceGraph:
             for contact in entry.contacts:
                 self._unwatch(contact, name)
 
-    def add_contact(self, owner: str, contact: str) -> None:
-        """``owner`` now lists ``contact``."""
-        entry = self._entries.get(owner)
-        if entry is not None:
-            entry.contacts.add(contact)
-            self._watchers.setdefault(contact, set()).add(owner)
+    def relate(self, one: str, other: str, relation: str) -> None:
+        """``one`` and ``other`` are now to each other what ``relation`` says of ``other``, seen from ``one``: contacts,
+        nothing, or one has asked the other."""
+        mirrored = {REQUESTED: ASKS, ASKS: REQUESTED}.get(relation, relation)
+        self._list(one, other, relation)
+        self._list(other, one, mirrored)
 
-    def remove_contact(self, owner: str, contact: str) -> None:
-        """``owner`` lists ``contact`` no more."""
+    def _list(self, owner: str, other: str, relation: str) -> None:
         entry = self._entries.get(owner)
-        if entry is not None:
-            entry.contacts.discard(contact)
-            self._unwatch(contact, owner)
+        if entry is None:
+            return
+        for listed in (entry.contacts, entry.requested, entry.asks):
+            listed.discard(other)
+        self._unwatch(other, owner)
+        if relation == CONTACT:
+            entry.contacts.add(other)
+            self._watchers.setdefault(other, set()).add(owner)
+        elif relation in (REQUESTED, ASKS):
+            (entry.asks if relation == ASKS else entry.requested).add(other)
+
+    def forget(self, name: str) -> None:
+        """There is no user ``name`` any more: nobody lists them."""
+        for entry in self._entries.values():
+            entry.blocked.discard(name)
+            self._list(entry.name, name, NO_RELATION)
 
     @property
     def open_roster(self) -> bool:
@@ -103,15 +151,16 @@ class PresenceGraph:
             names = [name for name in entry.contacts if name in self._entries] if entry is not None else []
         return [name for name in names if name != viewer and viewer not in self._entries[name].blocked]
 
-    def hidden(self, target: str, viewer: str) -> bool:
-        """Whether ``target`` has blocked ``viewer``, who then sees them offline."""
+    def blocks(self, target: str, viewer: str) -> bool:
+        """Whether ``target``, who is online, has blocked ``viewer``, who then sees them offline."""
         entry = self._entries.get(target)
         return entry is not None and viewer in entry.blocked
 
-    def knows_address(self, target: str, viewer: str) -> bool:
-        """Whether ``viewer`` may see where the devices of ``target`` are: those whom the target lists may."""
-        entry = self._entries.get(target)
-        return entry is not None and (self.open_roster or viewer == target or viewer in entry.contacts)
+    def shows(self, target: str, viewer: str) -> bool:
+        """Whether ``viewer``, who is online, may know of the presence and the addresses of ``target``, online or not,
+        unless blocked: contacts may, and everybody where all see all."""
+        seer = self._entries.get(viewer)
+        return self.open_roster or viewer == target or (seer is not None and target in seer.contacts)
 
     def _unwatch(self, contact: str, owner: str) -> None:
         watchers = self._watchers.get(contact)

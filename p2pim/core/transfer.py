@@ -30,6 +30,8 @@ class State(StrEnum):
     """Bytes are under way."""
     PAUSED = "paused"
     """A person, at either end, or the disk stopped it for a while."""
+    STORED = "stored"
+    """Sent to the server, which has all of it; nobody has fetched it yet."""
     FINISHING = "finishing"
     """All bytes are there; the file is getting its name."""
     COMPLETED = "completed"
@@ -46,6 +48,7 @@ class Step(StrEnum):
     ACCEPT = "accept"
     START = "start"
     LOSE = "lose"
+    LEAVE = "leave"
     PAUSE = "pause"
     RESUME = "resume"
     FINISH = "finish"
@@ -61,6 +64,10 @@ _STEPS: Final[dict[tuple[State, Step], State]] = {
     (State.WAITING, Step.PAUSE): State.PAUSED,
     (State.RUNNING, Step.PAUSE): State.PAUSED,
     (State.PAUSED, Step.RESUME): State.WAITING,
+    (State.WAITING, Step.LEAVE): State.STORED,
+    (State.RUNNING, Step.LEAVE): State.STORED,
+    (State.STORED, Step.COMPLETE): State.COMPLETED,
+    (State.STORED, Step.DISRUPT): State.DISRUPTED,
     (State.FINISHING, Step.LOSE): State.WAITING,
     **{(state, Step.FINISH): State.FINISHING for state in _OPEN},
     **{(state, Step.COMPLETE): State.COMPLETED for state in (State.OFFERED, *_OPEN, State.FINISHING)},
@@ -76,7 +83,7 @@ def after(state: State, step: Step) -> State | None:
 REASONS: Final = frozenset(
     {
         "rejected", "cancelled", "peer-cancelled", "peer-offline", "offline", "error", "peer-error", "too-slow",
-        "no-answer",
+        "no-answer", "expired", "elsewhere",
     }
 )  # fmt: skip
 """Why a transfer was disrupted, as people see it."""

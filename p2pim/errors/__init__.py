@@ -20,4 +20,5 @@ from p2pim.errors.requests import *
 from p2pim.errors.routes import *
 from p2pim.errors.sealing import *
 from p2pim.errors.signin import *
+from p2pim.errors.stored import *
 from p2pim.errors.transfers import *

@@ -39,3 +39,11 @@ class KeysDiffer(P2pimError):
         "The server knows this device by other keys. If its home was set up anew or restored from a backup, remove the "
         "device from another one of yours and sign in again."
     )
+
+
+class BadKeys(P2pimError):
+    """Keys whose signature does not hold for this user and device."""
+
+    code = "bad-keys"
+    exit_status = 4
+    default = "The signature of these keys is not that of this device."

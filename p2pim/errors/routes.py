@@ -47,3 +47,18 @@ class TimedOut(P2pimError):
     code = "timed-out"
     exit_status = 6
     default = "There was no answer in time."
+
+
+class NobodyAnswers(P2pimError):
+    """No program at the other side answers queries of this topic."""
+
+    code = "nobody-answers"
+    exit_status = 4
+    default = "Nothing at the other side answers this."
+
+
+class QueryFailed(P2pimError):
+    """The program at the other side could not answer; the message is its own."""
+
+    code = "query-failed"
+    default = "The other side could not answer."

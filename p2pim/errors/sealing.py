@@ -41,14 +41,6 @@ class NoKeys(P2pimError):
     default = "No device of this user has published keys yet; they must sign in once with a current p2pim."
 
 
-class BadKeys(P2pimError):
-    """Keys that the server handed out are not signed by the device they are said to be of, or not its former ones."""
-
-    code = "bad-keys"
-    exit_status = 4
-    default = "The keys that the server showed for this device are not its own; nothing was sent."
-
-
 class IdentityChanged(P2pimError):
     """A verified user's keys changed; nothing is sent until somebody has looked at it."""
 

@@ -3,7 +3,7 @@
 Like Twisted's own, on pyOpenSSL in memory, because a channel's proof needs the session's keying material, which the
 standard library does not export. Unlike Twisted's it encrypts a write as a whole, takes the result in one piece, and
 hands it to the kernel at once where nothing waits there; a file costs a third less work at the sender that way
-(``docs/decisions/0006-tls-of-channels.md``).
+(``docs/decisions/0007-tls-of-channels.md``).
 """
 
 from __future__ import annotations

@@ -105,16 +105,22 @@ class LeanConnection(QuicConnection):
         """The session's binding, once, after the handshake."""
         return self._kept_secrets.take_binding()
 
-    def receive(self, data: bytes, size: int, now: float) -> int:
-        """A batch of datagrams of ``size`` bytes each. How many packets in it were new and authentic."""
+    def receive(self, data: bytes, size: int, now: float) -> bool:
+        """A batch of datagrams of ``size`` bytes each. After the handshake: whether they acknowledged anything of ours.
+
+        What is in flight grows only when something is sent and is given up only when time passes or something newer is
+        acknowledged. So when it shrinks here, there was an acknowledgement, whether or not anybody takes events.
+        """
         core, now = self._core, now * CLOCK_RATE
         if core is not None and self._handshake_complete:
-            report = self._call_core(core.receive_gro_buffer, data, size, self.nowhere, now)
+            before = core.bytes_in_flight
+            self._call_core(core.receive_gro_buffer, data, size, self.nowhere, now)
+            answered: bool = core.bytes_in_flight < before
             self._drain_core()
-            return report[2]
+            return answered
         for start in range(0, len(data), size):
             self.receive_datagram(data[start : start + size], self.nowhere, now)
-        return 1 if self._core is not None and self._core.received_authenticated_packet else 0
+        return False
 
     def transmit(self, now: float) -> list[bytes]:
         """What is to be sent now."""

@@ -129,7 +129,7 @@ class QuicLink:
         now = self._clock.seconds()
         try:
             if self.connection.receive(batch.data, batch.size, now) and self._life is not None:
-                self._life.heard(now)
+                self._life.answered(now)
         except QuicConnectionError as error:
             self._fail(f"QUIC failed: {error.reason_phrase}")
 
@@ -229,7 +229,7 @@ class QuicLink:
         if trust is not self.trust:
             self.trust = trust
             if trust is Trust.DEAD:
-                self._fail("Nothing came from the other side for too long.")
+                self._fail("The other side has not answered for too long.")
             elif self.user is not None:
                 self.user.link_trust(trust)
 

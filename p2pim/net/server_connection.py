@@ -90,6 +90,10 @@ class ServerConnection(FramedProtocol):
         """Send ``message`` at the end of this read or turn of the reactor."""
         self.send_frame(encode(message))
 
+    def introduced(self) -> None:
+        """The introduction is done, and no heartbeats are wanted."""
+        self._stop_timer()
+
     def start_heartbeat(self, interval: float, patience: float) -> None:
         """The introduction is done: ping every ``interval`` seconds, give up after ``patience`` seconds of silence."""
         self._stop_timer()

@@ -10,42 +10,40 @@ it begins or ends with the account; below it is told what it must hear, a line e
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from zope.interface import implementer
 
-from p2pim.core.limits import RECEIPTS_KEPT, RECEIPTS_REPEATED
 from p2pim.core.message_ids import make_message_id
-from p2pim.errors import P2pimError
+from p2pim.errors import IdentityChanged, P2pimError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
+from p2pim.peer.contacts import Contacts
 from p2pim.peer.conversations import Conversations
+from p2pim.peer.delivery import Delivery
 from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.group_parts import GroupParts
-from p2pim.peer.inbox import Inbox, InboxWays
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
-from p2pim.peer.mailbox import Mailbox
-from p2pim.peer.outbox import Outbox
+from p2pim.peer.own_status import OwnStatus
 from p2pim.peer.p2p_server import KnownP2pServer
 from p2pim.peer.people import People
+from p2pim.peer.queries import Queries
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
+from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.transfers import Transfers
+from p2pim.peer.verification import Verification
 from p2pim.storage.database import Database
-from p2pim.storage.home import HomeStore
-from p2pim.storage.inbox import GroupReceipt, InboxStore
-from p2pim.storage.outbox import Confirmed, OutboxStore
+from p2pim.storage.history import History
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
-from p2pim.wire.mail import MailId
 
 
 @implementer(ISessionUser, IChannelUser)
@@ -75,9 +73,9 @@ class Account:
         self._lives = Lives()
         self._stopped = False
         self._doubted: set[str] = set()
-        self._receipts: deque[tuple[float, str, bytes, s.Receipt]] = deque(maxlen=RECEIPTS_KEPT)
         self.database = Database(context.reactor, context.home.database, "peer")
-        self.store = HomeStore(self.database)
+        self.history = History(self.database)
+        self._lives.add(load=self.history.open)
         self.session = session(self)
         self._make_parts()
 
@@ -90,18 +88,25 @@ class Account:
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
         self.seals = self._make_seals()
         self.channels = self._make_channels()
+        self.contacts = Contacts(context, self.session, self.people, self.look_ups, self.channels, background)
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
         self._make_delivery()
+        self.queries = Queries(context.reactor, self.routes, context.rng.getrandbits(62))
+        self.status = OwnStatus(
+            context.reactor, self.session, context.home.credentials().status, self.settings.away_after
+        )
+        self._lives.add(stop=self.status.stop)
         self.transfers = self._make_transfers()
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
         self._search = RecipientSearch(context, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
             context, self.people, self.look_ups, self.seals,
-            channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers, groups=self.groups,
+            channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
+            queries=self.queries, groups=self.groups,
         )  # fmt: skip
-        self._lives.add(stop=self.p2p_server.stop)
-        self._lives.add(stop=self._search.stop)
+        for part in (self.queries, self.p2p_server, self._search):
+            self._lives.add(stop=part.stop)
 
     def _make_channels(self) -> ChannelTable:
         channels = ChannelTable(
@@ -117,6 +122,7 @@ class Account:
             rng=self._context.rng,
             wall=self._wall,
             trusted=self._channel_trusted,
+            known=self.people.knows_me,
         )
         self._lives.add(stop=channels.stop)
         return channels
@@ -147,85 +153,23 @@ class Account:
             from_thread=context.reactor.callFromThread,
         )
         self._lives.add(load=seals.load, stop=seals.stop)
+        self.verification = Verification(context.reactor, self._wall, seals, self._emit, context.random_bytes)
         return seals
 
     def _seal_again(self, user: str, device: bytes, messages: list[bytes]) -> None:
         self._background.run(self.outbox.seal_again(user, device, messages), "sealing messages again")
 
     def _make_delivery(self) -> None:
-        context, clock, wall, journal = self._context, self._context.reactor, self._wall, self.journal.write
-        outgoing = OutboxStore(self.database, self.seals.seal_in, context.user)
-        self.outbox = Outbox(
-            clock, wall, outgoing, self.routes, self.seals, self._emit, journal, context.random_bytes, self._gone,
-            self._doubt, (context.user, self.device),
-        )  # fmt: skip
-        self._lives.add(load=self.outbox.load, stop=self.outbox.stop)
         self.groups = GroupParts(
-            context, database=self.database, session=self.session, seals=self.seals, routes=self.routes,
-            look_ups=self.look_ups,
-            background=self._background,
+            self._context, self.database, self.session, self.seals, self.routes, self.look_ups, self._background
+        )
+        self.delivery = Delivery(
+            self._context, self.database, self.session, self.seals, self.routes, self.people, self.groups,
+            gone=self._gone, doubted=self._doubt,
+            signal=lambda user, device, signal: self._dispatcher.opened(user, device, signal),
         )  # fmt: skip
-        self._lives.add(load=self.groups.load, stop=self.groups.stop)
-        self.arrived = InboxStore(self.database, self.seals.open_in, context.user, self.groups.arrivals)
-        ways = InboxWays(self._send_receipt, self._got, self.seals.cannot_open)
-        self.inbox = Inbox(clock, wall, self.arrived, ways, self, self._emit, journal, context.user)
-        self._lives.add(load=self.inbox.load, stop=self.inbox.stop)
-        self.mailbox = Mailbox(clock, self.session, self.inbox, str(self.server), self.people.is_blocked, journal)
-        self._lives.add(stop=self.mailbox.stop)
-
-    # --- what the inbox wants said, and heard
-
-    def _send_receipt(self, user: str, device: bytes, receipt: s.Receipt, by_mail: bool) -> None:
-        if not by_mail:
-            self.routes.send(user, device, receipt)
-            return
-        self._receipts.append((self._context.reactor.seconds(), user, device, receipt))
-        self.routes.send_surely(user, device, receipt)
-
-    def _repeat_receipts(self) -> None:
-        """The server may have died with what it had not stored yet: what was said just before goes once more."""
-        since = self._context.reactor.seconds() - RECEIPTS_REPEATED
-        receipts, self._receipts = self._receipts, deque(maxlen=RECEIPTS_KEPT)
-        for at, user, device, receipt in receipts:
-            if at >= since:
-                self.routes.send_surely(user, device, receipt)
-
-    def _got(self, items: list[MailId]) -> None:
-        if self.session.connected:
-            self.session.send(m.Got(items))
-
-    def tell_my_devices(self, signal: s.Signal) -> None:
-        """Send a signal to the other devices of this account, now or when they come."""
-        for device in self.seals.devices(self._context.user):
-            if device.id != self.device:
-                self.routes.send_mail(self._context.user, device.id, signal)
-
-    def confirmed(self, user: str, device: bytes, receipts: Sequence[tuple[str, Confirmed]]) -> None:
-        """Receipts came, and are noted."""
-        self.outbox.confirmed(user, device, receipts)
-
-    def read(self, user: str, ids: Sequence[bytes], route: str) -> None:
-        """A person has read what I wrote, which is noted."""
-        self.outbox.read(user, ids, route)
-
-    def group_confirmed(self, receipts: Sequence[GroupReceipt], route: str) -> None:
-        """Receipts for messages to groups came, and are noted."""
-        self.groups.confirmed(receipts, route)
-
-    def group_signal(self, user: str, device: bytes, group: str, signal: s.AnySignal) -> None:
-        """A signal came that was sealed for a group."""
-        self.groups.sealed_for_group(user, device, group, signal)
-
-    def group_key_missing(self, user: str, device: bytes, session: str) -> None:
-        """A message to a group waits for its key."""
-        self.groups.keys.missing(user, device, session)
-
-    def signal(self, user: str, device: bytes, signal: s.AnySignal) -> None:
-        """A signal came by mail."""
-        if isinstance(signal, s.AskAgain):
-            self.seals.asked_again(user, device, signal)
-        elif not self.groups.signal(user, device, signal):
-            self._dispatcher.opened(user, device, signal)
+        self.outbox, self.inbox = self.delivery.outbox, self.delivery.inbox
+        self._lives.add(load=self.delivery.load, stop=self.delivery.stop)
 
     def _make_transfers(self) -> Transfers:
         transfers = Transfers(
@@ -239,6 +183,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
+            access=StoreAccess(self._context.reactor, self.session, self._post),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -264,7 +209,7 @@ class Account:
     def signed_in(self, welcome: m.Welcome) -> None:
         """A session stands."""
         self._welcomed(welcome)
-        self.people.signed_in(welcome.contacts)
+        related = self.people.signed_in(welcome.contacts)
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
         self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
@@ -279,12 +224,11 @@ class Account:
                 p2p_server=self.p2p_server.name,
             )
         )
-        self.outbox.refresh_all()
-        self.mailbox.signed_in(welcome.mail)
-        self.groups.signed_in()
-        self._repeat_receipts()
+        self.delivery.signed_in(welcome)
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
+        self.contacts.signed_in(related, self.outbox.users())
+        self.transfers.left.server_appeared()
         self._search.start()
 
     def interrupted(self, reason: str) -> None:
@@ -309,12 +253,11 @@ class Account:
 
     def _without_server(self) -> None:
         self._search.stop()
-        self.mailbox.interrupted()
+        self.delivery.interrupted()
         self.seals.interrupted()
         self.people.interrupted()
         self.channels.interrupted()
-        self.outbox.refresh_all()
-        self.groups.outbox.refresh_all()
+        self.delivery.refresh_all()
         self.transfers.session_lost()
 
     def envelope_received(self, envelope: m.Incoming) -> None:
@@ -323,7 +266,7 @@ class Account:
 
     def mail_waiting(self, count: int) -> None:
         """There is mail in this device's mailbox."""
-        self.mailbox.waiting()
+        self.delivery.mailbox.waiting()
 
     def devices_changed(self, devices: DeviceList) -> None:
         """Somebody's devices are others than before."""
@@ -340,14 +283,30 @@ class Account:
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
-        before = set(self.people.devices(person.user))
+        before, relation = set(self.people.devices(person.user)), self.people.relation(person.user)
         changed = self.people.changed(person)
         self.channels.presence_changed(person)
-        if changed:
+        self.contacts.changed(person.user, relation)
+        if changed and person.status:
             self._emit(events.PresenceChanged(at=self._wall(), user=person.user, status=person.status))
         self._devices_appeared(person.user, before)
         if before and not self.people.devices(person.user):
             self._away(person.user)
+
+    def stored_ended(self, file: bytes, outcome: str) -> None:
+        """The server says what became of a file in its store."""
+        self.transfers.left.ended(file, outcome)
+
+    async def _post(self, user: str, signal: s.FileLeft) -> None:
+        """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
+        if self.seals.blocked_by_change(user):
+            raise IdentityChanged
+        for device in await self.seals.ready(user):
+            self.routes.send_mail(user, device, signal)
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """The server names another P2P server, or none any more."""
+        self.p2p_server.welcomed(told, self.session.server_address[0])
 
     # --- IChannelUser
 
@@ -367,8 +326,7 @@ class Account:
         )
         if channel.kind in DIRECT_KINDS:
             self.conversations.found(channel.user)
-            self.outbox.refresh(channel.user)
-            self.groups.outbox.refresh(channel.user)
+            self.delivery.refresh(channel.user)
         self.transfers.route_appeared(channel.user, channel.device)
 
     def channel_closed(self, channel: IChannel, reason: str) -> None:
@@ -378,16 +336,14 @@ class Account:
                 at=self._wall(), user=channel.user, device=channel.device.hex(), kind=channel.kind, reason=reason
             )
         )
-        self.outbox.refresh(channel.user)
-        self.groups.outbox.refresh(channel.user)
+        self.delivery.refresh(channel.user)
         self.transfers.route_lost(channel)
         if not self._stopped:
             self.conversations.lost(channel.user)
 
     def _channel_trusted(self, channel: IChannel, good: bool) -> None:
         """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
-        self.outbox.refresh(channel.user)
-        self.groups.outbox.refresh(channel.user)
+        self.delivery.refresh(channel.user)
         if good:
             self.transfers.route_appeared(channel.user, channel.device)
         else:
@@ -411,8 +367,7 @@ class Account:
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
         self.people.gone(user, device)
-        self.outbox.refresh(user)
-        self.groups.outbox.refresh(user)
+        self.delivery.refresh(user)
         if not self.people.devices(user):
             self._away(user)
 
@@ -439,7 +394,6 @@ class Account:
 
     def _devices_appeared(self, user: str, before: set[bytes]) -> None:
         """What is known of the devices of ``user`` has changed; those not in ``before`` are new."""
-        self.outbox.refresh(user)
-        self.groups.outbox.refresh(user)
+        self.delivery.refresh(user)
         for device in set(self.people.devices(user)) - before:
             self.transfers.route_appeared(user, device)

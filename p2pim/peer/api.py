@@ -19,101 +19,38 @@ from twisted.internet.task import deferLater
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
 from p2pim.core.doctor import Circumstances, Report
-from p2pim.core.limits import FIRST_PING, HISTORY_PAGE, MESSAGE_TEXT
-from p2pim.core.message_ids import read_message_id, show_message_id
+from p2pim.core.limits import FIRST_PING, MESSAGE_TEXT
+from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
-from p2pim.errors import Blocked, IdentityChanged, NoRoute, NotSignedIn, P2pimError, ServerUnreachable, TimedOut, Usage
+from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
-from p2pim.peer.group_api import GroupApi, conversation_name
+from p2pim.peer.group_api import GroupApi
+from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
+from p2pim.peer.key_calls import KeyCalls, check_not_changed
 from p2pim.peer.outbox import Settled
+from p2pim.peer.people_api import PeopleApi
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.udp_paths import UdpPaths
-from p2pim.storage.home import HistoryEntry
-from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 
 
-class Peer(GroupApi):
-    """A person's side: one device of one account. See `HomeAccount` for signing in and out, and for events."""
+class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory):
+    """A person's side: one device of one account.
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session with the server now."""
-        return self._account is not None and self._account.people.connected
+    See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
+    `GroupApi` for groups; `KeyCalls` for verification and devices; `HomeHistory` for what was said.
+    """
 
     @property
     def p2p(self) -> UdpPaths | None:
         """The UDP half: sockets, candidates, checks. None while there is no P2P server, when no UDP is ever sent."""
         udp = self._account.channels.udp if self._account is not None else None
         return udp if udp is not None and udp.open else None
-
-    def _live(self) -> Account:
-        """The account, with a session.
-
-        :raises ServerUnreachable: there is no connection to the server now.
-        """
-        if self._account is None:
-            raise NotSignedIn
-        if not self._account.people.connected:
-            raise ServerUnreachable("There is no connection to the server now; p2pim keeps trying.")
-        return self._account
-
-    def _running(self) -> Account:
-        if self._account is None:
-            raise NotSignedIn
-        return self._account
-
-    # --- people
-
-    async def who(self, all: bool = False) -> list[m.Person]:
-        """My contacts with their presence; with ``all`` everyone online whom I may see, too."""
-        account = self._live() if all else self._running()
-        if not all:
-            return account.people.contacts()
-        found = await account.session.request(m.WhoIsOnline)
-        people = {person.user: person for person in account.people.contacts()}
-        for person in found.people if isinstance(found, m.Found) else []:
-            account.look_ups.note(person)
-            people[person.user] = person
-        return sorted(people.values(), key=lambda person: person.user)
-
-    async def add(self, user: str) -> m.Person:
-        """Put ``user`` on my contact list; gives their presence.
-
-        :raises NoSuchUser: there is nobody of that name.
-        """
-        account, user = self._live(), canonical_name(user)
-        found = await account.session.request(lambda number: m.AddContact(number, user))
-        person = m.Person(user, "offline")
-        if isinstance(found, m.Found) and found.people:
-            person = found.people[0]
-        account.people.relate(user, "contact")
-        account.look_ups.note(person)
-        return person
-
-    async def remove(self, user: str) -> None:
-        """Take ``user`` off my contact list."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.RemoveContact(number, user))
-        account.people.relate(user, "")
-
-    async def block(self, user: str) -> None:
-        """``user`` reaches me no more: not through the server, and not by a channel."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.BlockUser(number, user, True))
-        account.people.relate(user, "blocked")
-        account.channels.disconnect(user, "blocked")
-
-    async def unblock(self, user: str) -> None:
-        """``user`` may reach me again."""
-        account, user = self._live(), canonical_name(user)
-        await account.session.request(lambda number: m.BlockUser(number, user, False))
-        account.people.relate(user, "")
 
     # --- messages
 
@@ -134,6 +71,7 @@ class Peer(GroupApi):
         :raises TimedOut: neither a receipt yet nor stored; the message stays in the outbox and is sent again.
         """
         _check_message(text, route)
+        self.active()
         if user.startswith("#"):
             return await self._say_to_group(user, text, route, wait, timeout)
         account, user = self._running(), canonical_name(user)
@@ -162,8 +100,8 @@ class Peer(GroupApi):
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
         _check_not_blocked(account, user)
-        if account.seals.blocked_by_change(user):
-            raise IdentityChanged
+        await check_not_changed(account, user)
+        await account.contacts.acquaint(user)
         if route == DIRECT:
             await account.conversations.connect(user)
         elif self.connected:
@@ -172,7 +110,7 @@ class Peer(GroupApi):
     async def _in_time(
         self, account: Account, settled: Deferred[Settled], timeout: float | None, user: str, message: bytes
     ) -> Settled:
-        """What became of it within ``timeout``: in the end also that it is stored, though somebody seemed to be there."""
+        """What became of it within ``timeout``: in the end also that it is stored, though they seemed to be there."""
 
         def late(value: object, _: float) -> Settled:
             so_far = account.outbox.so_far(user, message)
@@ -182,14 +120,6 @@ class Peer(GroupApi):
             settled.addTimeout(timeout, self._reactor, onTimeoutCancel=late)
         return await settled
 
-    def typing(self, user: str) -> None:
-        """Tell the devices of ``user`` that I am writing; a group is not told."""
-        if user.startswith("#"):
-            return
-        account, user = self._running(), canonical_name(user)
-        for device in account.routes.ways(user):
-            account.routes.send(user, device, s.Typing())
-
     async def mark_read(self, user: str) -> int:
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
         if user.startswith("#"):
@@ -197,24 +127,14 @@ class Peer(GroupApi):
         account, user = await self.opened(), canonical_name(user)
         by_device: dict[bytes, list[bytes]] = {}
         last = b""
-        for device, last in await account.arrived.mark_read(user, round(self._wall() * 1000)):
+        for device, last in await account.delivery.arrived.mark_read(user, round(self._wall() * 1000)):
             by_device.setdefault(device, []).append(last)
         for device, ids in by_device.items():
             for start in range(0, len(ids), 256):
                 account.routes.send_surely(user, device, s.Receipt(ids[start : start + 256], "read"))
         if last:
-            account.tell_my_devices(s.ReadMark(user, last))
+            account.delivery.tell_my_devices(s.ReadMark(user, last))
         return sum(map(len, by_device.values()))
-
-    async def history(
-        self, user: str, search: str = "", limit: int = HISTORY_PAGE, before: str = ""
-    ) -> list[HistoryEntry]:
-        """The newest ``limit`` messages with ``user``, oldest first; ``before`` is a message's id."""
-        account = await self.opened()
-        point = read_message_id(before) if before else None
-        if before and point is None:
-            raise Usage(f"{before!r} is no message id.")
-        return await account.store.history(conversation_name(user), search, limit, point)
 
     # --- channels
 
@@ -224,6 +144,8 @@ class Peer(GroupApi):
         :raises NoDirectPath: none can be made; ``reasons`` tell why.
         """
         account, user = self._running(), canonical_name(user)
+        _check_not_blocked(account, user)
+        await account.contacts.acquaint(user)
         channel = await account.conversations.connect(user)
         if channel.rtt is None:
             await self._measured(channel)
@@ -262,18 +184,29 @@ class Peer(GroupApi):
         channel = await self._channel_for(account, user, route)
         return await channel.ping(), channel.kind
 
+    async def ping_channel(self, user: str) -> tuple[float, str]:
+        """The same by the direct channel that stands; none is made.
+
+        :raises NoRoute: there is none.
+        """
+        account, user = self._running(), canonical_name(user)
+        channel = account.channels.channel_to(user)
+        if channel is None:
+            raise NoRoute(f"There is no channel to {user}; connect first.")
+        return await channel.ping(), channel.kind
+
     async def _channel_for(self, account: Account, user: str, route: str) -> IChannel:
         if route not in ROUTES:
             raise Usage(f"{route!r} is no route: {', '.join(ROUTES)}.")
         if route == DIRECT:
             return await account.conversations.connect(user)
+        failed: P2pimError = NoRoute(f"{user} is not online.")
         for device in await account.routes.devices_of(user):
-            return await account.routes.need_bulk_channel(user, device, route)
-        raise NoRoute(f"{user} is not online.")
-
-    async def ping_server(self) -> float:
-        """Seconds to the server and back."""
-        return await self._live().session.ping()
+            try:
+                return await account.routes.need_bulk_channel(user, device, route)
+            except Offline as error:  # the next one may be there: of strangers it is not known which are
+                failed = error
+        raise failed
 
     async def doctor(self, p2p_server: str | None = None, server_problem: str = "") -> Report:
         """What this network lets through, found by asking the P2P server (or another one, ``HOST:PORT``).
@@ -312,16 +245,23 @@ class Peer(GroupApi):
         """All transfers: accept, reject, pause, resume, cancel."""
         return self._running().transfers
 
-    async def send_file(self, user: str, path: Path, comment: str = "", route: str = AUTO) -> Transfer:
+    async def send_file(
+        self, user: str, path: Path, comment: str = "", route: str = AUTO, leave: str = AUTO
+    ) -> Transfer:
         """Offer a file or folder to ``user``; it goes when they accept.
 
+        :param leave: it is left, sealed, at the server's store: "auto": when ``user`` is away, "always" or "never".
         :raises FileUnreadable: it cannot be read.
+        :raises IdentityChanged: a device of a verified user has other keys, which were not accepted.
         """
         account, user = self._running(), canonical_name(user)
         _check_not_blocked(account, user)
+        await check_not_changed(account, user)
+        self.active()
+        await account.contacts.acquaint(user)
         if self.connected and not account.people.devices(user):
             await account.look_ups.look_up(user)
-        return await account.transfers.offer(user, path, comment, route)
+        return await account.transfers.offer(user, path, comment, route, leave)
 
 
 def _check_not_blocked(account: Account, user: str) -> None:
@@ -330,7 +270,10 @@ def _check_not_blocked(account: Account, user: str) -> None:
 
 
 def _check_message(text: str, route: str) -> None:
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise Usage("The message is no text: it holds half a character.") from None
     if not text:
         raise Usage("The message is empty.")
     if size > MESSAGE_TEXT:

@@ -41,7 +41,7 @@ def cost(channel: Link) -> tuple[bool, bool, float]:
 
 
 def doubted(channel: Link) -> bool:
-    """Whether nothing has come over its path for so long that the other routes are better meanwhile."""
+    """Whether nothing was answered over its path for so long that the other routes are better meanwhile."""
     return isinstance(channel, QuicChannel) and channel.trust_in_path is not Trust.GOOD
 
 

@@ -81,6 +81,7 @@ class ChannelTable:
         lan: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
         trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
+        known: Callable[[str], bool] = lambda user: True,
         ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
@@ -96,7 +97,7 @@ class ChannelTable:
         self._p2p_servers: Sequence[Endpoint] = ()
         self._local_host = ""
         place = Place(reactor, self._factory, self.udp, rng, random, send)
-        self._switchboard = Switchboard(place, self, session, my_device, mode, journal)
+        self._switchboard = Switchboard(place, self, session, my_device, mode, journal, known)
         self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
         self._trusted = trusted
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
@@ -165,6 +166,11 @@ class ChannelTable:
         if not self._signed_in or not self._switchboard.modes or self.channel_to(user) is not None:
             return None
         return self._attempts.get(user) or self._begin(user)
+
+    def befriended(self, user: str) -> None:
+        """``user`` may know my addresses now: what could not be had a moment ago may be possible."""
+        if self._upkeep.wants(user):
+            self.connect_soon(user)
 
     def connect_device(self, user: str, device: bytes) -> Deferred[Any]:
         """An attempt at a direct channel to this one device; fires when it is over, however it ended."""
@@ -361,11 +367,11 @@ class ChannelTable:
             self._upkeep.lost(channel.user)
 
     def _trust_changed(self, channel: QuicChannel, trust: Trust) -> None:
-        """A path went silent: use and find others. Or it has come back."""
+        """A path answers no more: use and find others. Or it has come back."""
         if self._channels.get((channel.device, False)) is not channel:
             return
         good = trust is Trust.GOOD
-        what = "is heard again" if good else "is silent; what there is goes by other ways"
+        what = "answers again" if good else "does not answer; what there is goes by other ways"
         self._journal("channel", channel.user, f"{channel.kind} channel with {channel.address} {what}")
         if good:
             self._upkeep.found(channel.user)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from p2pim.core import limits
+from p2pim.core.addresses import is_loopback
 from p2pim.core.candidates import UDP, Endpoint
 from p2pim.core.connectivity import CheckList, ChecksFailed, PairSucceeded
 from p2pim.wire.signals import Candidate
@@ -45,6 +46,7 @@ class CheckRun:
     :param user: with whom the negotiation is.
     :param found: called with each path that proved itself, and its round-trip time in seconds.
     :param failed: called once, with the reason, when none can.
+    :param confined: only this machine is heard: to others it is as if nobody were here.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class CheckRun:
         rng: Random,
         found: Callable[[Candidate, float], None],
         failed: Callable[[str], None],
+        confined: bool = False,
     ) -> None:
+        self._confined = confined
         self.username = username
         self._user = user
         self._sockets = sockets
@@ -96,6 +100,8 @@ class CheckRun:
 
     def received(self, data: bytes, source: Endpoint) -> bool:
         """A datagram that may be ours; whether it was."""
+        if self._confined and not is_loopback(source[0]):
+            return False
         ours = self._checks.receive(data, source, self._clock.seconds())
         if not ours:
             return False

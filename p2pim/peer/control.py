@@ -28,7 +28,8 @@ from p2pim.core.limits import CONTROL_ANSWER, CONTROL_BACKLOG, CONTROL_CALLS, CO
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.control_wire import AgentGone as AgentGone
 from p2pim.peer.control_wire import rebuild, short_path
-from p2pim.peer.local_api import Item, LocalApi, error_report
+from p2pim.peer.local_api import LocalApi, error_report
+from p2pim.peer.local_people import Item
 
 
 class _JsonLines(LineOnlyReceiver):

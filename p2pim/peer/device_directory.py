@@ -167,6 +167,8 @@ class Directory:
         self._tell_refused(user, learned.refused)
         begun = await self.begin(learned.missing)
         ready = [device for device in learned.usable if begun.get(device, True)]
+        if any(device.identity is None for device in devices):
+            self._lists.pop(user, None)  # they will publish keys, and nobody tells those who are no contacts
         if not ready and user != self._sealer.me.user:
             self._lists.pop(user, None)
             raise self._nobody(user, devices, learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pim.core.limits import TYPING_LEAST
 from p2pim.errors import BadMessage, WireError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext
@@ -12,6 +13,7 @@ from p2pim.peer.interfaces import IChannel
 from p2pim.peer.look_ups import LookUps
 from p2pim.peer.outbox import Outbox
 from p2pim.peer.people import People
+from p2pim.peer.queries import Queries
 from p2pim.peer.seals import Seals
 from p2pim.peer.transfers import Transfers
 from p2pim.wire import messages as m
@@ -33,6 +35,7 @@ class Dispatcher:
         outbox: Outbox,
         transfers: Transfers,
         groups: GroupParts,
+        queries: Queries,
     ) -> None:
         self._context = context
         self._journal = context.journal
@@ -44,6 +47,8 @@ class Dispatcher:
         self._outbox = outbox
         self._transfers = transfers
         self._groups = groups
+        self._queries = queries
+        self._typed: dict[str, float] = {}
 
     def envelope(self, envelope: m.Incoming) -> None:
         """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
@@ -66,7 +71,7 @@ class Dispatcher:
 
     def opened(self, user: str, device: bytes, signal: s.AnySignal) -> None:
         """A signal came sealed through the server."""
-        if isinstance(signal, s.CHANNEL_ONLY + (s.ChatMessage,)):
+        if isinstance(signal, (*s.CHANNEL_ONLY, s.ChatMessage)):
             self._journal.write("error", user, "an envelope carried what may not come that way")
         else:
             self._signal(user, device, signal, None)
@@ -86,11 +91,25 @@ class Dispatcher:
             self._outbox.receipt(user, device, signal.ids, signal.state, route)
             self._groups.receipt(user, device, signal.ids, signal.state, route)
         elif isinstance(signal, s.Typing):
-            self._context.emit(events.Typing(at=self._context.wall(), user=user))
+            self._typing(user, channel)
+        elif isinstance(signal, s.Query):
+            self._queries.asked(user, device, signal)
+        elif isinstance(signal, s.Reply):
+            self._queries.replied(user, device, signal)
         elif isinstance(signal, s.TRANSFER):
             self._transfer_signal(user, device, signal, channel)
         elif isinstance(signal, s.NEGOTIATION) and channel is None:
             self._channels.envelope(user, device, signal)
+
+    def _typing(self, user: str, channel: IChannel | None) -> None:
+        """Somebody is writing to me: shown of contacts and of those on a channel, and not more often than is of use."""
+        now = self._context.reactor.seconds()
+        if channel is None and not self._people.knows_me(user):
+            return
+        self._typed = {name: at for name, at in self._typed.items() if now - at < TYPING_LEAST}
+        if user not in self._typed:
+            self._typed[user] = now
+            self._context.emit(events.Typing(at=self._context.wall(), user=user))
 
     def _transfer_signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         try:

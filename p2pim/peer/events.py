@@ -67,6 +67,22 @@ class PresenceChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContactRequested(Event):
+    """A user asks to be my contact."""
+
+    event: ClassVar[str] = "contact-request"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactAccepted(Event):
+    """A user whom I asked is my contact now."""
+
+    event: ClassVar[str] = "contact-accepted"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Typing(Event):
     """A user is writing to me."""
 
@@ -118,8 +134,8 @@ class ReceiptReceived(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupChange(Event):
-    """``by`` did ``action`` ("create", "add", "remove", "leave", "role", "topic", "end", or "devices": a member's device
-    came or went) to ``users`` of ``group``; by nobody named while I was away ("changed").
+    """``by`` did ``action`` ("create", "add", "remove", "leave", "role", "topic", "end", or "devices": a device
+    of a member came or went) to ``users`` of ``group``; by nobody named while I was away ("changed").
 
     ``members`` are the present ones (user and role); none when I am in it no more.
     """
@@ -191,6 +207,8 @@ class TransferOffered(Event):
     files: int
     comment: str
     direction: str
+    route: str = "auto"
+    """How it should go: "mailbox" by way of the server's store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +235,18 @@ class TransferCompleted(Event):
     seconds: float
     route: str
     blake3: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferStored(Event):
+    """The server keeps all of it for ``user``, who is away, for ``expires_in`` seconds more at most."""
+
+    event: ClassVar[str] = "stored"
+    transfer: str
+    user: str
+    name: str
+    bytes: int
+    expires_in: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +285,15 @@ class IdentityChanged(Event):
     user: str
     device: str
     accepted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonAsked(Event):
+    """A user wants to compare keys: ``p2pim verify USER --sas`` on this side takes it up."""
+
+    event: ClassVar[str] = "verify"
+    user: str
+    device: str
 
 
 def rfc3339(seconds: float) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from twisted.internet.defer import CancelledError, Deferred
 
 from p2pim.core.delivery import AUTO, DIRECT, RELAY
-from p2pim.core.limits import GROUP_TOPIC
-from p2pim.core.message_ids import read_message_id, show_message_id
+from p2pim.core.limits import GROUP_CONNECT, GROUP_TOPIC
+from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
@@ -23,9 +23,11 @@ from p2pim.wire.signals import Query, ReadMark, Receipt
 ROLES = ("owner", "admin", "member")
 
 
-def conversation_name(name: str) -> str:
-    """The canonical form of a user's name, or of ``#GROUP``."""
-    return "#" + group_name(name) if name.startswith("#") else canonical_name(name)
+def _connect_in_background(account: Account, name: str) -> None:
+    group = account.groups.known.get(name)
+    if group is not None and len(group.members) <= GROUP_CONNECT:
+        for member in group.members:
+            account.conversations.connect_in_background(member.user)
 
 
 class GroupApi(HomeAccount):
@@ -34,7 +36,7 @@ class GroupApi(HomeAccount):
     def _account_with_server(self) -> Account:
         if self._account is None:
             raise NotSignedIn
-        if not self._account.session.connected:
+        if not self._account.people.connected:
             raise ServerUnreachable("There is no connection to the server now; p2pim keeps trying.")
         return self._account
 
@@ -101,13 +103,6 @@ class GroupApi(HomeAccount):
         number = int.from_bytes(self._random_bytes(7), "big")
         return await account.groups.broadcast(group_name(name), Query(number, topic, body))
 
-    async def message_members(self, name: str, message: str) -> list[tuple[str, str, int | None]]:
-        """How far each member is with a message of mine: user, state, and since when (milliseconds since 1970)."""
-        account, id = await self.opened(), read_message_id(message)
-        if id is None:
-            raise Usage(f"{message!r} is no message id.")
-        return await account.groups.store.members(group_name(name), id)
-
     async def _say_to_group(self, name: str, text: str, route: str, wait: bool, timeout: float | None) -> SentMessage:
         if route == DIRECT:
             raise Usage(
@@ -118,9 +113,8 @@ class GroupApi(HomeAccount):
         message = await account.groups.outbox.put(group, text, route)
         settled = account.groups.outbox.wait(message) if wait else None
         if route == AUTO:
-            for member in account.groups.known.need(group).members:
-                account.conversations.connect_in_background(member.user)
-        if settled is None or not account.session.connected:
+            _connect_in_background(account, group)
+        if settled is None or not account.people.connected:
             if settled is not None:
                 settled.addErrback(lambda failure: failure.trap(CancelledError))
                 settled.cancel()
@@ -155,7 +149,7 @@ class GroupApi(HomeAccount):
             state, route, address = result.state, result.route, result.address
         else:
             state, (route, address) = "sent", account.groups.outbox.went_by(message)
-        queued = result is None and not account.session.connected
+        queued = result is None and not account.people.connected
         note = "the server cannot be reached; it goes when it can" if queued else ""
         return SentMessage(
             id=show_message_id(message), state=state, route=route if not queued else RELAY,
@@ -173,5 +167,5 @@ class GroupApi(HomeAccount):
             for start in range(0, len(ids), 256):
                 account.routes.send_surely(user, device, Receipt(ids[start : start + 256], "read"))
         if last:
-            account.tell_my_devices(ReadMark(conversation, last))
+            account.delivery.tell_my_devices(ReadMark(conversation, last))
         return sum(map(len, by_device.values()))

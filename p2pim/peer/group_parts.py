@@ -38,7 +38,6 @@ class GroupParts:
     def __init__(
         self,
         context: AccountContext,
-        *,
         database: Database,
         session: Session,
         seals: Seals,

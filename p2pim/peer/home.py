@@ -38,6 +38,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server is known by its fingerprint, rather than by an authority that vouches for it."""
     ca_file: str = ""
     token: str = ""
+    status: str = "online"
+    """What the person chose to be: "online", "away", "busy" or "invisible"."""
 
     def __repr__(self) -> str:
         return f"<Credentials of {self.user or 'nobody'} at {self.server or 'no server'}>"

@@ -245,6 +245,8 @@ class HomeAccount:
         this device."""
         try:
             welcome: m.Welcome = await attempt
+            if self._account is not None:  # whoever is signed in can be written to
+                await self._account.seals.stock.settled()
         except BaseException:
             account, self._account = self._account, None
             if account is not None:

@@ -209,10 +209,10 @@ class Inbox:
     def _show(self, messages: Sequence[Arrived]) -> None:
         for message in messages:
             origin = f" from {message.address}" if message.address else ""
-            about: dict[str, Any] = dict(
-                at=self._wall(), id=show_message_id(message.id), text=message.text, route=message.route,
-                address=message.address, sent_at=rfc3339(message.sent_at / 1000),
-            )  # fmt: skip
+            about: dict[str, Any] = {
+                "at": self._wall(), "id": show_message_id(message.id), "text": message.text, "route": message.route,
+                "address": message.address, "sent_at": rfc3339(message.sent_at / 1000),
+            }  # fmt: skip
             group = message.conversation if message.conversation.startswith("#") else None
             if group is not None and message.sender != self._me:
                 self._journal("message", group, f"received from {message.sender} by {message.route}{origin}")

@@ -44,5 +44,11 @@ class ISessionUser(Interface):
     def group_changed(change: GroupChanged) -> None:
         """A group of mine was changed, or is mine no more."""
 
+    def stored_ended(file: bytes, outcome: str) -> None:
+        """A file at the server's store has been "fetched", "rejected", "withdrawn", or has "expired"."""
+
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""
+
+    def p2p_server_changed(told: str | None) -> None:
+        """The server names another P2P server, as in `Welcome`, or none any more."""

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.limits import FALLBACK_AGE, ONE_TIME_KEYS
+from p2pim.core.limits import FALLBACK_AGE, ONE_TIME_KEYS_PUBLISHED
 from p2pim.core.sealing import Sealer
 from p2pim.errors import BadMessage, P2pimError
 from p2pim.peer.device_directory import AskingSession
@@ -17,9 +17,7 @@ from p2pim.storage.database import Database
 from p2pim.storage.sealing import SealingRows
 from p2pim.wire.keys import Identity, KeysLeft, OneTimeKey, PublishKeys
 
-UNKNOWN = -1
-"""``keys_left`` of a server that does not know this device's identity."""
-ENOUGH = ONE_TIME_KEYS * 3 // 5
+ENOUGH = ONE_TIME_KEYS_PUBLISHED * 3 // 5
 """While so many are left none are made."""
 
 
@@ -46,31 +44,28 @@ class KeyStock:
         self._journal = journal
         self._busy = False
         self._left: int | None = None
-        self._waiting: list[Deferred[None]] = []
-        self.published = False
-        """Whether the server has this device's identity."""
+        self._settled: list[Deferred[None]] = []
 
     def left(self, count: int) -> None:
         """The server says how many one-time keys it has."""
         self._left = count
-        self.published = self.published or count != UNKNOWN
         if not self._busy:
             self._busy = True
             done = Deferred.fromCoroutine(self._top_up())
             done.addBoth(self._topped_up)
 
     def settled(self) -> Deferred[None]:
-        """Fires when nothing is being published (any more), however that went."""
+        """Fires when no keys are being published (any more), whether that went well or not."""
         waiting: Deferred[None] = Deferred()
         if self._busy:
-            self._waiting.append(waiting)
+            self._settled.append(waiting)
         else:
             waiting.callback(None)
         return waiting
 
     def _topped_up(self, result: Failure | None) -> None:
         self._busy = False
-        settled, self._waiting = self._waiting, []
+        settled, self._settled = self._settled, []
         for waiting in settled:
             waiting.callback(None)
         if not isinstance(result, Failure):
@@ -95,7 +90,6 @@ class KeyStock:
             if not isinstance(answer, KeysLeft):
                 raise BadMessage("The server answered the publishing of keys with something else.")
             await self._database.write(lambda db, fallback=fallback: self._done(db, fallback))  # type: ignore[misc]
-            self.published = True
 
     async def _fallback_due(self, left: int) -> bool:
         """Whether the fallback key is missing, may have been used, or is old."""
@@ -106,7 +100,9 @@ class KeyStock:
         self, db: sqlite3.Connection, left: int, fallback: bool
     ) -> tuple[Identity, list[OneTimeKey], OneTimeKey | None]:
         rows = SealingRows(db)
-        one_time, further = self._sealer.keys_to_publish(rows, ONE_TIME_KEYS - max(left, 0), fallback=fallback)
+        one_time, further = self._sealer.keys_to_publish(
+            rows, ONE_TIME_KEYS_PUBLISHED - max(left, 0), fallback=fallback
+        )
         return self._sealer.identity(rows), one_time, further
 
     def _done(self, db: sqlite3.Connection, fallback: bool) -> None:

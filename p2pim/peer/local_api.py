@@ -13,35 +13,24 @@ import msgspec
 from msgspec import Meta, Struct
 from twisted.internet.defer import CancelledError, Deferred
 
-from p2pim.core.limits import HISTORY_PAGE, JOURNAL_LINES
-from p2pim.core.message_ids import show_message_id
+from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import as_json, rfc3339
-from p2pim.peer.local_groups import GROUP_METHODS, with_members
+from p2pim.peer.events import as_json
+from p2pim.peer.local_groups import GROUP_METHODS
+from p2pim.peer.local_history import HISTORY_METHODS
+from p2pim.peer.local_keys import KEY_METHODS
+from p2pim.peer.local_people import PEOPLE_METHODS, Item, OfUser, Params
 from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
-from p2pim.storage.home import HistoryEntry
-from p2pim.wire.messages import Person
 
-Item = Callable[[dict[str, Any]], None]
-"""Takes what a method yields before its result."""
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+
+PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply")
+"""Methods that programs call by themselves: they do not show that a person is there."""
 
 MESSAGE_WAIT = 30.0
 """Seconds for a receipt when the caller names none."""
-
-
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all parameters; itself: none."""
-
-
-class Who(Params, frozen=True):
-    all: bool = False
-
-
-class OfUser(Params, frozen=True):
-    user: str
 
 
 class Msg(Params, frozen=True):
@@ -59,13 +48,6 @@ class PingParams(Params, frozen=True):
     interval: Annotated[float, Meta(ge=0, le=3600)] = 0.2
 
 
-class History(Params, frozen=True):
-    user: str
-    search: str = ""
-    limit: Annotated[int, Meta(ge=1, le=HISTORY_PAGE)] = 50
-    before: str = ""
-
-
 class Doctor(Params, frozen=True):
     p2p_server: str | None = None
     server_problem: str = ""
@@ -74,15 +56,6 @@ class Doctor(Params, frozen=True):
 class Log(Params, frozen=True):
     follow: bool = False
     lines: Annotated[int, Meta(ge=0, le=JOURNAL_LINES)] = 100
-
-
-async def _status(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
-    welcome = peer.welcome
-    return {
-        **peer.identity(),
-        "connected": peer.connected,
-        "address": welcome.address if welcome is not None and peer.connected else "",
-    }
 
 
 async def _events(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
@@ -99,53 +72,10 @@ async def until_cancelled() -> dict[str, Any]:
     return await endless
 
 
-async def _who(peer: Peer, params: Who, item: Item) -> dict[str, Any]:
-    return {"people": [_person(peer, person) for person in await peer.who(params.all)]}
-
-
-def _person(peer: Peer, person: Person) -> dict[str, Any]:
-    channel = peer.channel_state(person.user)
-    online = next((d.address for d in person.devices if d.address), "")
-    route = channel.kind if channel is not None else ("relay" if person.devices else None)
-    return {
-        "user": person.user,
-        "status": person.status,
-        "devices": [{"id": d.id.hex(), "name": d.name, "address": d.address} for d in person.devices],
-        "route": route,
-        "address": channel.address if channel is not None else online,
-        "rtt_ms": channel.rtt_ms if channel is not None else None,
-        "relation": person.relation,
-    }
-
-
-async def _add(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
-    return _person(peer, await peer.add(params.user))
-
-
-async def _remove(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
-    await peer.remove(params.user)
-    return {"user": params.user, "removed": True}
-
-
-async def _block(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
-    await peer.block(params.user)
-    return {"user": params.user, "blocked": True}
-
-
-async def _unblock(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
-    await peer.unblock(params.user)
-    return {"user": params.user, "blocked": False}
-
-
 async def _msg(peer: Peer, params: Msg, item: Item) -> dict[str, Any]:
     await peer.opened()
     sent = await peer.send_message(params.user, params.text, params.route, params.wait, params.timeout)
     return sent.as_json()
-
-
-async def _typing(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
-    peer.typing(params.user)
-    return {}
 
 
 async def _connect(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
@@ -178,32 +108,6 @@ async def _ping(peer: Peer, params: PingParams, item: Item) -> dict[str, Any]:
     }
 
 
-async def _history(peer: Peer, params: History, item: Item) -> dict[str, Any]:
-    entries = await peer.history(params.user, params.search, params.limit, params.before)
-    messages = [_entry(entry) for entry in entries]
-    return {"messages": await with_members(peer, params.user, messages)}
-
-
-def _entry(entry: HistoryEntry) -> dict[str, Any]:
-    return {
-        "id": show_message_id(entry.id),
-        "user": entry.user,
-        "direction": entry.direction,
-        "text": entry.text,
-        "route": entry.route,
-        "state": entry.state,
-        "sent_at": _time(entry.sent_at),
-        "received_at": _time(entry.received_at),
-        "read_at": _time(entry.read_at),
-        "address": entry.address,
-        **({"group": entry.user, "user": entry.author or entry.user} if entry.user.startswith("#") else {}),
-    }
-
-
-def _time(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else rfc3339(milliseconds / 1000)
-
-
 async def _read(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     return {"user": params.user, "read": await peer.mark_read(params.user)}
 
@@ -231,26 +135,21 @@ async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
 
 
 METHODS: dict[str, tuple[type[Struct], Method]] = {
-    "status": (Params, _status),
     "events": (Params, _events),
-    "who": (Who, _who),
-    "add": (OfUser, _add),
-    "remove": (OfUser, _remove),
-    "block": (OfUser, _block),
-    "unblock": (OfUser, _unblock),
     "msg": (Msg, _msg),
-    "typing": (OfUser, _typing),
     "connect": (OfUser, _connect),
     "disconnect": (OfUser, _disconnect),
     "channels": (Params, _channels),
     "ping": (PingParams, _ping),
-    "history": (History, _history),
     "read": (OfUser, _read),
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
+    **HISTORY_METHODS,
+    **PEOPLE_METHODS,
     **TRANSFER_METHODS,
     **GROUP_METHODS,
+    **KEY_METHODS,
 }
 
 
@@ -283,6 +182,8 @@ class LocalApi:
             checked = msgspec.convert(params, kind)
         except msgspec.ValidationError as error:
             raise Usage(f"{method}: {error}") from None
+        if method not in PASSIVE:
+            self._peer.active()
         result = await function(self._peer, checked, item)
         if method == "logout":
             self._end()

@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import rfc3339
 from p2pim.peer.groups import group_name
 from p2pim.wire.groups import Group
 
@@ -101,20 +100,6 @@ async def _broadcast(peer: Peer, params: Broadcast, item: Item) -> dict[str, Any
         raise Usage("The body of a broadcast is base64.") from None
     devices = await peer.broadcast(params.group, params.topic, body)
     return {"group": "#" + group_name(params.group), "devices": devices}
-
-
-async def with_members(peer: Peer, conversation: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of a history; mine to a group say how far each member is with them."""
-    if not conversation.startswith("#"):
-        return messages
-    for message in messages:
-        if message["direction"] == "out":
-            rows = await peer.message_members(conversation, message["id"])
-            message["members"] = [
-                {"user": user, "state": state, "at": None if at is None else rfc3339(at / 1000)}
-                for user, state, at in rows
-            ]
-    return messages
 
 
 GROUP_METHODS: dict[str, tuple[type[Struct], Method]] = {

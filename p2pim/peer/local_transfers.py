@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import Event, TransferCompleted, TransferDisrupted, as_json
+from p2pim.peer.events import Event, TransferCompleted, TransferDisrupted, TransferStored, as_json
 
 Item = Callable[[dict[str, Any]], None]
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
@@ -26,6 +26,7 @@ class Send(Struct, frozen=True, forbid_unknown_fields=True):
     paths: list[str]
     comment: str = ""
     route: str = "auto"
+    leave: str = "auto"
     wait: bool = True
 
 
@@ -74,7 +75,7 @@ def _is_over(event: Event) -> bool:
     """Whether this is the last that is heard of a transfer for now. A break in the middle is not: it goes on."""
     if isinstance(event, TransferDisrupted):
         return not event.waits or (event.reason == "peer-offline" and not event.bytes)
-    return isinstance(event, TransferCompleted)
+    return isinstance(event, TransferCompleted | TransferStored)
 
 
 async def _send(peer: Peer, params: Send, item: Item) -> dict[str, Any]:
@@ -84,7 +85,8 @@ async def _send(peer: Peer, params: Send, item: Item) -> dict[str, Any]:
     unsubscribe = peer.subscribe(following.event)
     try:
         ids = [
-            (await peer.send_file(params.user, Path(path), params.comment, params.route)).id for path in params.paths
+            (await peer.send_file(params.user, Path(path), params.comment, params.route, params.leave)).id
+            for path in params.paths
         ]
         following.follow(ids)
         if params.wait and following.open:
@@ -129,5 +131,6 @@ TRANSFER_METHODS: dict[str, tuple[type[Struct], Method]] = {
     "reject": (OfTransfer, _change("reject")),
     "pause": (OfTransfer, _change("pause")),
     "resume": (OfTransfer, _change("resume")),
+    "leave": (OfTransfer, _change("leave")),
     "cancel": (OfTransfer, _change("cancel")),
 }

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.limits import MAIL_PAGE, MAIL_RETRY
+from p2pim.core.limits import MAIL_PAGE, MAILBOX_RETRY
 from p2pim.errors import BadMessage, DatabaseDown, NotSignedIn, P2pimError
 from p2pim.peer.inbox import Inbox
 from p2pim.wire.mail import AckMail, FetchMail, Mail, MailItem
@@ -127,7 +127,7 @@ class Mailbox:
         elif failure.check(NotSignedIn) is None:
             self._journal("mailbox", "", f"cannot be emptied now: {failure.getErrorMessage()}")
         if self._connected:
-            self._retry = self._clock.callLater(MAIL_RETRY, self.waiting)
+            self._retry = self._clock.callLater(MAILBOX_RETRY, self.waiting)
 
     def _finished(self) -> None:
         self._busy = False

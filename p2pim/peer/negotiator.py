@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
-from p2pim.core.candidates import UDP_RUNG, Endpoint, Surroundings, host_candidates
+from p2pim.core.candidates import UDP_RUNG, Endpoint, Surroundings, host_candidates, is_here
 from p2pim.core.negotiation import REASON, RELAY_LADDER, TCP_LADDER, UDP_LADDER, Negotiation, State
 from p2pim.core.negotiation_effects import Adopt, Check, Dial, Effect, Exhausted, Failed, Nominate
 from p2pim.core.proof import channel_key, check_key
@@ -90,6 +90,11 @@ class Negotiator:
         return self.machine.state is not State.OFFERED
 
     @property
+    def confined(self) -> bool:
+        """Whether the other side is not to learn where this machine is."""
+        return self._around.confined
+
+    @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self._owner is None
@@ -144,21 +149,23 @@ class Negotiator:
             found += host_candidates(self._around.listening)
         if "udp" in self._modes:
             found += self._place.udp.candidates()
-        return found
+        return [each for each in found if is_here(each)] if self.confined else found
 
     @property
     def _mapping(self) -> str:
-        return self._place.udp.mapping if "udp" in self._modes else ""
+        return self._place.udp.mapping if "udp" in self._modes and not self.confined else ""
 
     @property
     def _gathering(self) -> bool:
-        return "udp" in self._modes and self._place.udp.gathering
+        return "udp" in self._modes and self._place.udp.gathering and not self.confined
 
     def more_found(self) -> None:
         """This side's candidates have changed: trickle the new ones."""
         if self.over or self._checks is None:
             return
         new = [each for each in self._candidates() if each not in self._told]
+        if self.confined and not new:
+            return
         self._told += new
         self.machine.mappings = (self._mapping, self.machine.mappings[1])
         more = MoreCandidates(self.id, new, self._mapping, self._gathering)
@@ -247,6 +254,7 @@ class Negotiator:
             rng=self._place.rng,
             found=self._path_found,
             failed=self._no_path,
+            confined=self.confined,
         )
 
     def _check(self, check: Check) -> None:

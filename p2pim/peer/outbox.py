@@ -7,81 +7,26 @@ into a mailbox is not sent again meanwhile.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, SENT, STORED, Dispatch, Outgoing, Sending, Target
+from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, SENT, STORED, Outgoing, Target
 from p2pim.core.limits import OUTBOX, RESEND_MAX
 from p2pim.core.message_ids import make_message_id, show_message_id
-from p2pim.errors import (
-    Blocked,
-    IdentityChanged,
-    MailboxFull,
-    NoKeys,
-    NoRoute,
-    NoSuchDevice,
-    NoSuchUser,
-    NotSignedIn,
-    Offline,
-    P2pimError,
-    TooMany,
-)
+from p2pim.errors import Blocked, MailboxFull, NoSuchDevice, NoSuchUser, NotSignedIn, Offline, P2pimError, TooMany
+from p2pim.peer.dispatches import Conversation, Dispatches, MessageRoutes, cancel_timer
 from p2pim.peer.events import Event, ReceiptReceived
+from p2pim.peer.targets import Recipients, Targets
 from p2pim.peer.waiters import Settled, Waiters
 from p2pim.storage.outbox import Confirmed, Copy, OutboxStore
 
 __all__ = ["FINAL_FAILURES", "Outbox", "Settled"]
-
 FINAL_FAILURES = (NoSuchUser, Blocked)
 """What the server may answer to an envelope that no later try would change."""
-REFUSALS = (NoSuchUser, Blocked, NoKeys, IdentityChanged)
-"""Why a message is not even taken."""
-Answered = Callable[[P2pimError | None], None]
-"""Told that the server has stored an envelope (None), or why it could not take it."""
-
-
-class MessageRoutes(Protocol):
-    """What the outbox needs of `p2pim.peer.routes.Routes`."""
-
-    def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]: ...
-    def is_there(self, user: str) -> bool: ...
-    def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]: ...
-    def send_copy(
-        self, user: str, device: bytes, sealed: bytes, message: bytes, way: str, answered: Answered
-    ) -> tuple[str, str]: ...
-
-
-class Recipients(Protocol):
-    """What the outbox needs of `p2pim.peer.seals.Seals`."""
-
-    async def ready(self, user: str) -> list[bytes]: ...
-    def devices(self, user: str) -> Sequence[Any]: ...
-
-
-@dataclass(slots=True)
-class _Conversation:
-    """The messages to one user."""
-
-    user: str
-    sending: Sending = field(default_factory=Sending)
-    timer: IDelayedCall | None = None
-    went: dict[bytes, dict[Target, tuple[str, str]]] = field(default_factory=dict)
-    """By which route and to which address each message went last to each device."""
-    fresh: dict[tuple[Target, int], bytes] = field(default_factory=dict)
-    """Envelopes that were never sent; what goes again is read from the disk."""
-    queue: deque[tuple[Dispatch, bytes | None]] = field(default_factory=deque)
-    """What goes as soon as those before it are read."""
-    reading: bool = False
-    coming: int = 0
-    """Messages that are being written."""
-    order: DeferredLock = field(default_factory=DeferredLock)
 
 
 class Outbox:
@@ -90,7 +35,7 @@ class Outbox:
     :param wall: the time in seconds since 1970.
     :param random_bytes: for message ids.
     :param gone: told when the server says that a device of a user is not there.
-    :param doubted: told when the server stores for a user who seemed to be there; to call `nobody_there` if they are not.
+    :param doubted: told when the server stores for a user who seemed to be there; calls `nobody_there` if not.
     :param me: my user name, and this device.
     """
 
@@ -111,20 +56,19 @@ class Outbox:
         me: Target,
     ) -> None:
         self._clock = clock
-        self._wall = wall
-        self._store = store
+        self._wall, self._store = wall, store
         self._routes = routes
         self._recipients = recipients
+        self._targets = Targets(recipients, routes, journal, me)
+        self._dispatches = Dispatches(clock, store, routes, journal, self._answered)
         self._emit = emit
         self._journal = journal
         self._random_bytes = random_bytes
         self._gone = gone
         self._doubted = doubted
         self._me = me
-        self._conversations: dict[str, _Conversation] = {}
-        self._where: dict[bytes, _Conversation] = {}
-        self._known: dict[str, list[bytes]] = {}
-        """Whose devices could be sealed for when that was asked last."""
+        self._conversations: dict[str, Conversation] = {}
+        self._where: dict[bytes, Conversation] = {}
         self._waiters = Waiters()
         self._stopped = False
 
@@ -144,8 +88,9 @@ class Outbox:
     def stop(self) -> None:
         """Send nothing any more; what waits is on disk."""
         self._stopped = True
+        self._dispatches.stop()
         for conversation in self._conversations.values():
-            self._cancel_timer(conversation)
+            cancel_timer(conversation)
         self._waiters.stop()
 
     # --- sending
@@ -166,11 +111,11 @@ class Outbox:
         finally:
             conversation.coming -= 1
 
-    async def _write(self, conversation: _Conversation, text: str, route: str) -> bytes:
+    async def _write(self, conversation: Conversation, text: str, route: str) -> bytes:
         """On disk and out, in the order in which it was asked for, whatever the keys of the recipient take."""
         await conversation.order.acquire()
         try:
-            targets = await self._targets(conversation.user, route)
+            targets = await self._targets.of_message(conversation.user, route)
             now = round(self._wall() * 1000)
             message = Outgoing(make_message_id(now, self._random_bytes(10)), 0, text, now, route)
             written = self._store.enqueue(message, conversation.user, targets)
@@ -179,7 +124,7 @@ class Outbox:
             conversation.order.release()
         return await out
 
-    def _written(self, conversation: _Conversation, copies: list[Copy]) -> bytes:
+    def _written(self, conversation: Conversation, copies: list[Copy]) -> bytes:
         message, copies = copies[0].message, [copy for copy in copies if copy.sealed]
         user, targets = conversation.user, [copy.target for copy in copies]
         theirs = [target for target in targets if target[0] == user]
@@ -188,30 +133,6 @@ class Outbox:
         self._keep_fresh(conversation, copies)
         self.refresh(user)
         return message.id
-
-    async def _targets(self, user: str, route: str) -> list[Target]:
-        """Who gets a copy: with "direct" those alone to whom there is a channel."""
-        targets = [(user, device) for device in await self._devices(user)]
-        if user != self._me[0]:
-            targets += [(self._me[0], device) for device in await self._devices(self._me[0])]
-        targets = [target for target in targets if target != self._me]
-        if route == DIRECT:
-            targets = [target for target in targets if DIRECT in self._routes.copy_ways(*target)]
-            if not any(target[0] == user for target in targets):
-                raise NoRoute(f"There is no direct channel to a device of {user} any more.")
-        return targets
-
-    async def _devices(self, user: str) -> list[bytes]:
-        """The devices that can be sealed for; without the server, those that are known."""
-        try:
-            self._known[user] = await self._recipients.ready(user)
-            return self._known[user]
-        except REFUSALS:
-            if user != self._me[0]:
-                raise
-        except P2pimError as error:
-            self._journal("message", user, f"devices are not known for certain: {error.message}")
-        return list({*self._known.get(user, ()), *self._routes.ways(user)})
 
     def wait(self, user: str, message: bytes) -> Deferred[Settled]:
         """Fires when a device of ``user`` has the message, or when they are away and it is in their mailbox.
@@ -232,17 +153,20 @@ class Outbox:
 
     def went_by(self, user: str, message: bytes) -> tuple[str, str] | None:
         """The route and address by which a message went last to a device of ``user``."""
-        went = self._conversation(user).went.get(message, {})
-        return next((way for target, way in went.items() if target[0] == user), None)
+        ways = self._conversation(user).went.get(message, {}).items()
+        return next((way for target, way in ways if target[0] == user), None)
 
     def reachable(self, user: str) -> bool:
         """Whether there is a way to some device of ``user`` or to its mailbox now."""
-        conversation = self._conversations.get(user)
-        return conversation is not None and conversation.sending.reachable()
+        return any(conversation.sending.reachable() for conversation in self._to(user))
+
+    def users(self) -> list[str]:
+        """To whom something is on its way."""
+        return [user for user, each in self._conversations.items() if len(each.sending)]
 
     def homeless(self) -> list[str]:
         """For whom something waits for which there is no copy yet."""
-        return [user for user, conversation in self._conversations.items() if conversation.sending.homeless()]
+        return [user for user, each in self._conversations.items() if each.sending.homeless()]
 
     def refresh(self, user: str) -> None:
         """The ways to ``user`` may have changed: send what must go (again)."""
@@ -251,7 +175,7 @@ class Outbox:
         for conversation in list(self._conversations.values()) if user == self._me[0] else self._to(user):
             for target in conversation.sending.targets():
                 conversation.sending.set_ways(target, self._routes.copy_ways(*target))
-            self._pump(conversation)
+            self._dispatches.pump(conversation)
 
     def refresh_all(self) -> None:
         """The same for everyone for whom something waits."""
@@ -260,8 +184,7 @@ class Outbox:
 
     def nobody_there(self, user: str) -> None:
         """``user`` is away: whoever waits for receipts is told what is known."""
-        conversation = self._conversations.get(user)
-        for message in conversation.sending.undelivered() if conversation is not None else ():
+        for message in [each for conversation in self._to(user) for each in conversation.sending.undelivered()]:
             if self._state(message.id) == STORED or not self.reachable(user):
                 self._waiters.resolve(message.id, self.so_far(user, message.id))
 
@@ -277,16 +200,9 @@ class Outbox:
         saved.addErrback(lambda failure: self.log.failure("cannot note a failed message", failure))
         self._waiters.fail(message, error)
 
-    def all_to(self, user: str) -> list[bytes]:
-        """The messages that wait for ``user``."""
-        conversation = self._conversations.get(user)
-        return [message.id for message in conversation.sending.undelivered()] if conversation is not None else []
-
     def direct_only(self, user: str) -> list[bytes]:
         """The messages to ``user`` that wait for a direct channel."""
-        conversation = self._conversations.get(user)
-        waiting = conversation.sending.undelivered() if conversation is not None else []
-        return [message.id for message in waiting if message.route == DIRECT]
+        return [each.id for to in self._to(user) for each in to.sending.undelivered() if each.route == DIRECT]
 
     # --- devices that come and go, and what must be sealed again
 
@@ -308,7 +224,7 @@ class Outbox:
         targets = [(user, device) for device in devices if (user, device) != self._me]
         await self._seal_more(conversation, self._lacking(conversation, targets))
 
-    def _lacking(self, conversation: _Conversation, targets: list[Target]) -> list[tuple[Target, bytes]]:
+    def _lacking(self, conversation: Conversation, targets: list[Target]) -> list[tuple[Target, bytes]]:
         direct = {target for target in targets if DIRECT in self._routes.copy_ways(*target)}
         return [
             (target, message.id)
@@ -317,13 +233,13 @@ class Outbox:
             if not conversation.sending.has_copy(target, message.id) and (message.route != DIRECT or target in direct)
         ]
 
-    def _drop_removed(self, conversation: _Conversation) -> None:
+    def _drop_removed(self, conversation: Conversation) -> None:
         known = {(conversation.user, device.id) for device in self._recipients.devices(conversation.user)}
         for target in conversation.sending.targets():
             if target[0] == conversation.user and known and target not in known:
                 self._drop(conversation, target)
 
-    def _drop(self, conversation: _Conversation, target: Target) -> None:
+    def _drop(self, conversation: Conversation, target: Target) -> None:
         self._journal("message", target[0], "one of their devices is no more")
         conversation.sending.remove_target(target)
         dropped = self._store.drop_copies(conversation.user, target)
@@ -337,7 +253,7 @@ class Outbox:
                 self._journal("message", user, "sealed again, since it could not be opened")
                 await self._seal_more(conversation, [((user, device), id)])
 
-    async def _seal_more(self, conversation: _Conversation, wanted: list[tuple[Target, bytes]]) -> None:
+    async def _seal_more(self, conversation: Conversation, wanted: list[tuple[Target, bytes]]) -> None:
         if not wanted or self._stopped:
             return
         copies = await self._store.seal_more(conversation.user, wanted)
@@ -370,9 +286,9 @@ class Outbox:
             if conversation is not None:
                 conversation.sending.settle((user, device), confirmed.id, DELIVERED, self._clock.seconds())
                 self._tell(conversation, [confirmed])
-                self._pump(conversation)
+                self._dispatches.pump(conversation)
 
-    def _delivered(self, conversation: _Conversation, target: Target, ids: Sequence[bytes]) -> None:
+    def _delivered(self, conversation: Conversation, target: Target, ids: Sequence[bytes]) -> None:
         now, receipts = self._clock.seconds(), []
         for id in ids:
             went = conversation.went.get(id, {}).get(target, (RELAY, ""))
@@ -385,9 +301,9 @@ class Outbox:
             errbackArgs=(conversation.user, ids),
         )
         saved.addErrback(lambda failure: self.log.failure("after noting a receipt", failure))
-        self._pump(conversation)
+        self._dispatches.pump(conversation)
 
-    def _tell(self, conversation: _Conversation, confirmed: Sequence[Confirmed]) -> None:
+    def _tell(self, conversation: Conversation, confirmed: Sequence[Confirmed]) -> None:
         for each in confirmed:
             if each.news:
                 to = f" to {each.address}" if each.address else ""
@@ -409,7 +325,7 @@ class Outbox:
             self._say(user, id, "read", route)
 
     def _answered(
-        self, conversation: _Conversation, target: Target, message: Outgoing, error: P2pimError | None
+        self, conversation: Conversation, target: Target, message: Outgoing, error: P2pimError | None
     ) -> None:
         """The server has stored a copy, or could not take it."""
         if error is None:
@@ -431,13 +347,13 @@ class Outbox:
                 self._waiters.fail(message.id, error)
         if not isinstance(error, NotSignedIn):
             conversation.sending.busy(target, message.id, wait, now)
-        self._pump(conversation)
+        self._dispatches.pump(conversation)
 
     def _complete_later(self, user: str) -> None:
         done = Deferred.fromCoroutine(self.complete(user))
         done.addErrback(lambda failure: self._journal("message", user, failure.getErrorMessage()))
 
-    def _stored(self, conversation: _Conversation, target: Target, message: Outgoing) -> None:
+    def _stored(self, conversation: Conversation, target: Target, message: Outgoing) -> None:
         if not conversation.sending.has_copy(target, message.id):
             return
         news = conversation.sending.settle(target, message.id, STORED, self._clock.seconds())
@@ -446,9 +362,9 @@ class Outbox:
         saved = self._store.stored(conversation.user, [(target, message.seq)], ids, address)
         saved.addCallback(lambda _: self._told_stored(conversation, ids))
         saved.addErrback(lambda failure: self.log.failure("cannot note what is stored", failure))
-        self._pump(conversation)
+        self._dispatches.pump(conversation)
 
-    def _told_stored(self, conversation: _Conversation, ids: list[bytes]) -> None:
+    def _told_stored(self, conversation: Conversation, ids: list[bytes]) -> None:
         for id in ids:
             if self._state(id) == STORED:
                 self._journal("message", conversation.user, "in their mailbox")
@@ -461,66 +377,12 @@ class Outbox:
     def _say(self, user: str, id: bytes, state: str, route: str) -> None:
         self._emit(ReceiptReceived(at=self._wall(), id=show_message_id(id), user=user, state=state, route=route))
 
-    # --- the machine's wishes
-
-    def _pump(self, conversation: _Conversation) -> None:
-        if self._stopped:
-            return
-        for dispatch in conversation.sending.to_send(self._clock.seconds()):
-            sealed = conversation.fresh.pop((dispatch.target, dispatch.message.seq), None)
-            if sealed is None or conversation.reading:
-                conversation.queue.append((dispatch, sealed))
-                self._read(conversation)
-            else:
-                self._send(conversation, dispatch, sealed)
-        self._cancel_timer(conversation)
-        due = conversation.sending.next_due()
-        if due is not None:
-            wait = max(0.0, due - self._clock.seconds())
-            conversation.timer = self._clock.callLater(wait, self._pump, conversation)
-
-    def _read(self, conversation: _Conversation) -> None:
-        """Read the envelopes of what goes again, and send all that waits for them."""
-        if conversation.reading:
-            return
-        conversation.reading = True
-        reading = Deferred.fromCoroutine(self._read_all(conversation))
-        reading.addErrback(lambda failure: self.log.failure("cannot read what is to be sent again", failure))
-
-    async def _read_all(self, conversation: _Conversation) -> None:
-        try:
-            while conversation.queue and not self._stopped:
-                batch = list(conversation.queue)
-                wanted = [(dispatch.target, dispatch.message.seq) for dispatch, sealed in batch if sealed is None]
-                found = await self._store.sealed(conversation.user, wanted)
-                for dispatch, sealed in batch:
-                    conversation.queue.popleft()
-                    envelope = sealed or found.get((dispatch.target, dispatch.message.seq))
-                    if envelope is not None:
-                        self._send(conversation, dispatch, envelope)
-        finally:
-            conversation.queue.clear()
-            conversation.reading = False
-
-    def _send(self, conversation: _Conversation, dispatch: Dispatch, sealed: bytes) -> None:
-        target, message = dispatch.target, dispatch.message
-        if self._stopped or conversation.sending.way_of(target, message.id) != dispatch.way:
-            return
-        answered = lambda error: self._answered(conversation, target, message, error)  # noqa: E731
-        went = self._routes.send_copy(*target, sealed, message.id, dispatch.way, answered)
-        conversation.went.setdefault(message.id, {})[target] = went
-        if target[0] == conversation.user:
-            again = "sent again" if dispatch.again else "sent"
-            self._journal("message", target[0], f"{again} by {went[0]} to {went[1]}")
-
     # --- keeping house
 
-    def _conversation(self, user: str) -> _Conversation:
-        if user not in self._conversations:
-            self._conversations[user] = _Conversation(user)
-        return self._conversations[user]
+    def _conversation(self, user: str) -> Conversation:
+        return self._conversations.setdefault(user, Conversation(user))
 
-    def _to(self, user: str) -> list[_Conversation]:
+    def _to(self, user: str) -> list[Conversation]:
         return [self._conversations[user]] if user in self._conversations else []
 
     def _state(self, message: bytes) -> str | None:
@@ -532,16 +394,9 @@ class Outbox:
         return Settled(STORED, "mailbox", address)
 
     @staticmethod
-    def _keep_fresh(conversation: _Conversation, copies: Sequence[Copy]) -> None:
-        for copy in copies:
-            conversation.fresh[copy.target, copy.message.seq] = copy.sealed
+    def _keep_fresh(conversation: Conversation, copies: Sequence[Copy]) -> None:
+        conversation.fresh.update({(copy.target, copy.message.seq): copy.sealed for copy in copies})
 
-    def _forget(self, conversation: _Conversation, message: bytes) -> None:
+    def _forget(self, conversation: Conversation, message: bytes) -> None:
         conversation.went.pop(message, None)
         self._where.pop(message, None)
-
-    @staticmethod
-    def _cancel_timer(conversation: _Conversation) -> None:
-        if conversation.timer is not None and conversation.timer.active():
-            conversation.timer.cancel()
-        conversation.timer = None

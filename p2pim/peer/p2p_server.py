@@ -17,7 +17,7 @@ from p2pim.net.resolve import resolve
 
 
 class KnownP2pServer:
-    """Chosen at each sign-in, and then looked up; looked up again while that fails.
+    """Chosen at each sign-in and when the server says so, and then looked up; looked up again while that fails.
 
     :param own: the peer's setting: ``HOST:PORT``, "none" or nothing.
     :param journal: takes kind, user and text of a line for people.
@@ -50,7 +50,10 @@ class KnownP2pServer:
         return self.endpoints[0] if self.endpoints else None
 
     def welcomed(self, told: str | None, reached: str) -> None:
-        """Signed in at a server reached at the address ``reached``, which has ``told`` of a P2P server or not."""
+        """Signed in at a server reached at the address ``reached``, which has ``told`` of a P2P server or not.
+
+        Also when that server, during the session, tells of another.
+        """
         try:
             named = choose_p2p_server(self._own, told, reached)
         except BadP2pServer as error:
@@ -58,6 +61,8 @@ class KnownP2pServer:
             named = None
         if named != self.named:
             self.named, self.endpoints = named, ()
+            if named is None:
+                self._journal("p2p", "", "there is no P2P server any more")
             self.changed()
         self._look_up()
 

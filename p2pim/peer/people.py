@@ -11,6 +11,9 @@ from p2pim.core.limits import PEOPLE
 from p2pim.wire.messages import Device, Person
 
 OFFLINE = "offline"
+UNKNOWN = ""
+"""The status of those whose presence is not for me to know."""
+LISTED = ("contact", "asks", "requested")
 
 
 class People:
@@ -26,39 +29,58 @@ class People:
         """Counts the sessions: what the server had of an earlier one may be lost."""
         self.connected = False
 
-    def signed_in(self, contacts: Iterable[Person]) -> None:
-        """A session begins: only what it says holds now."""
+    def signed_in(self, contacts: Iterable[Person]) -> dict[str, str]:
+        """A session begins: only what it says holds now. Gives how I stood before to those to whom I stand otherwise
+        now, or who are told of for the first time."""
+        before, self._people = self._people, OrderedDict((person.user, person) for person in contacts)
         self.session += 1
         self.connected = True
-        self._people = OrderedDict((person.user, person) for person in contacts)
+        was = {user: before[user].relation if user in before else "" for user in [*self._people, *before]}
+        return {user: relation for user, relation in was.items() if relation != self.relation(user)}
 
     def interrupted(self) -> None:
         """The server is away: nobody can be reached through it, and who is there is unknown."""
         self.connected = False
 
     def changed(self, person: Person) -> bool:
-        """The server said this; whether the status is another than before."""
-        before = self._people.pop(person.user, None)
-        if not person.relation and before is not None and before.relation:
-            person = msgspec.structs.replace(person, relation=before.relation)
-        self._people[person.user] = person
-        if len(self._people) > PEOPLE:
-            self._forget_one()
+        """The server said this; whether the status is another than before.
+
+        Devices of somebody whose presence is not for me to know remain as they were found out.
+        """
+        before = self._people.get(person.user)
+        if person.status == UNKNOWN and not person.devices and before is not None:
+            devices = [Device(device.id, "") for device in before.devices]
+            person = msgspec.structs.replace(person, devices=devices)
+        self._set(person)
         return before is None or before.status != person.status
 
     def relate(self, user: str, relation: str) -> None:
-        """I list ``user`` as "contact", "blocked" or (empty) not at all."""
-        person = self.get(user) or Person(user, OFFLINE)
+        """How I stand to ``user`` now: "contact", "requested", "asks", "blocked" or (empty) not at all."""
+        person = self.get(user) or Person(user, UNKNOWN)
+        if relation != person.relation and relation != "contact":
+            person = Person(user, UNKNOWN, [Device(device.id, "") for device in person.devices])
         self._people[user] = msgspec.structs.replace(person, relation=relation)
+
+    def relation(self, user: str) -> str:
+        """How I stand to ``user``."""
+        person = self._people.get(user)
+        return person.relation if person is not None else ""
+
+    def knows_me(self, user: str) -> bool:
+        """Whether ``user`` may know where I am: contacts may, and everybody at a server where all see all, which is to
+        be seen by the addresses that it tells."""
+        person = self._people.get(user)
+        if person is None or person.relation == "blocked":
+            return False
+        return person.relation == "contact" or any(device.address for device in person.devices)
 
     def heard_from(self, user: str, device: bytes) -> bool:
         """An envelope came from there, so it is online; whether that is news."""
-        person = self.get(user) or Person(user, OFFLINE)
+        person = self.get(user) or Person(user, UNKNOWN)
         if any(d.id == device for d in person.devices):
             return False
         status = "online" if person.status == OFFLINE else person.status
-        devices = [*person.devices, Device(device, "")]
-        self.changed(Person(user, status, devices, person.relation))
+        self._set(Person(user, status, [*person.devices, Device(device, "")], person.relation))
         return True
 
     def gone(self, user: str, device: bytes) -> None:
@@ -66,7 +88,14 @@ class People:
         person = self.get(user)
         if person is not None:
             devices = [d for d in person.devices if d.id != device]
-            self.changed(Person(user, person.status if devices else OFFLINE, devices, person.relation))
+            status = person.status if devices or person.status == UNKNOWN else OFFLINE
+            self._set(Person(user, status, devices, person.relation))
+
+    def _set(self, person: Person) -> None:
+        self._people.pop(person.user, None)
+        self._people[person.user] = person
+        if len(self._people) > PEOPLE:
+            self._forget_one()
 
     def get(self, user: str) -> Person | None:
         """What is known of ``user``."""
@@ -77,18 +106,17 @@ class People:
         return list(self._people.values())
 
     def contacts(self) -> list[Person]:
-        """Those on my list."""
-        return [person for person in self._people.values() if person.relation == "contact"]
+        """Those on my list: contacts, whoever asks to be one, and whom I have asked."""
+        listed = [person for person in self._people.values() if person.relation in LISTED]
+        return sorted(listed, key=lambda person: LISTED.index(person.relation))
 
     def is_contact(self, user: str) -> bool:
-        """Whether ``user`` is on my contact list."""
-        person = self._people.get(user)
-        return person is not None and person.relation == "contact"
+        """Whether ``user`` and I have agreed to be contacts."""
+        return self.relation(user) == "contact"
 
     def is_blocked(self, user: str) -> bool:
         """Whether I blocked ``user``."""
-        person = self._people.get(user)
-        return person is not None and person.relation == "blocked"
+        return self.relation(user) == "blocked"
 
     def devices(self, user: str) -> dict[bytes, Hashable]:
         """The devices of ``user`` that the server reaches now, each with a token of the session by which it does."""

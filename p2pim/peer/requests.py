@@ -50,7 +50,7 @@ class Requests:
         return self._id
 
     def remember(self, number: int, on_failed: OnFailed | None, on_stored: OnStored | None = None) -> None:
-        """``on_failed`` hears when the envelope ``number`` could not be taken, ``on_stored`` when it is in a mailbox."""
+        """``on_failed`` hears that the envelope ``number`` was not taken, ``on_stored`` that it is in a mailbox."""
         self._envelopes[number] = on_failed, on_stored
         if len(self._envelopes) > ENVELOPES_REMEMBERED:
             self._envelopes.popitem(last=False)

@@ -144,17 +144,21 @@ class Routes:
         channel.send(decode_signal(sealed))
         return channel.kind, channel.address
 
-    def send(self, user: str, device: bytes, signal: Signal) -> None:
-        """Send a signal by the best way there is; it may get lost."""
+    def send(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
+        """Send a signal by the best way there is; it may get lost. ``on_failed`` hears when the server says so."""
         channel = self._channels.channel_to(user, device)
         if channel is not None:
             channel.send(signal)
         else:
-            self.send_through_server(user, device, signal)
+            self.send_through_server(user, device, signal, on_failed)
 
-    def send_through_server(self, user: str, device: bytes, signal: Signal) -> None:
+    def send_through_server(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
         """Send a signal through the server, sealed and uncounted; it is lost when the device is away."""
-        self._seals.send(user, device, signal)
+        self._seals.send(user, device, signal, on_failed)
 
     def send_surely(self, user: str, device: bytes, signal: Signal) -> None:
         """Send a signal by a channel, or as mail, which waits for a device that is away."""
@@ -167,6 +171,12 @@ class Routes:
     def send_mail(self, user: str, device: bytes, signal: Signal) -> None:
         """Send a signal as mail."""
         self._seals.send(user, device, signal, message=self._new_id())
+
+    def direct_devices(self, user: str) -> list[bytes]:
+        """The devices of ``user`` to which a direct channel stands, the best one first."""
+        best = self._channels.channel_to(user)
+        others = [each for each in self._channels.all() if each.user == user and each.kind in DIRECT_KINDS]
+        return list(dict.fromkeys(each.device for each in [best, *others] if each is not None))
 
     # --- bulk
 

@@ -31,7 +31,7 @@ from p2pim.storage.database import Database
 from p2pim.storage.sealing import SealingRows
 from p2pim.wire.keys import DeviceList, Identity
 from p2pim.wire.messages import SIGNAL, Welcome
-from p2pim.wire.signals import AnySignal, AskAgain, Inner, Sealed, Signal, decode_signal, encode_signal
+from p2pim.wire.signals import AnySignal, AskAgain, Inner, Sas, Sealed, Signal, decode_signal, encode_signal
 
 OnFailed = Callable[[P2pimError], None]
 
@@ -294,6 +294,8 @@ class Seals:
             return
         if isinstance(signal, AskAgain):
             self._healer.asked(ref, signal)
+        elif isinstance(signal, Sas):
+            self.hear_sas(ref.user, ref.device, signal)
         else:
             deliver(signal)
 

@@ -12,11 +12,8 @@ come back when the server said that it should not, or is not the server any more
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
-from enum import Enum
-from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError, UserError
@@ -24,74 +21,43 @@ from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, I
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2pim import __version__
 from p2pim.core.backoff import Backoff
 from p2pim.core.candidates import Endpoint
 from p2pim.errors import (
-    AlreadySignedIn,
     NotSignedIn,
     P2pimError,
-    ServerFull,
     ServerStopping,
     ServerUnreachable,
     SignInError,
-    TooManyTries,
     UnexpectedMessage,
     from_wire,
 )
 from p2pim.net.server_connection import ServerConnection, call_server, server_endpoint
 from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
+from p2pim.peer.pushes import push
 from p2pim.peer.requests import OnFailed, OnStored, Requests
+from p2pim.peer.session_rules import ANSWERS, FAREWELLS, HEARTBEATS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, words
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
-    ClaimedKeys,
-    DeviceLists,
-    DevicesChanged,
-    Done,
     Failed,
-    Found,
     FromServer,
-    GroupChanged,
-    Groups,
-    GroupState,
     Hello,
-    Incoming,
-    KeysLeft,
-    Mail,
-    MailWaiting,
     Message,
     Ping,
     Pong,
-    PresenceChanged,
     Refused,
     Register,
     Send,
     SignedOut,
     SignIn,
     SignOut,
-    SpliceTickets,
     Stored,
     Welcome,
 )
 
 __all__ = ["ISessionUser", "ServerAddress", "Session", "Trust"]
-
-SOFTWARE: Final = f"p2pim {__version__}"
-NO_CONNECTION: Final = "There is no connection to the server now."
-_FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked"}
-"""Reasons of the server's `SignedOut` after which a client stays away, and what the events call them."""
-_TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
-"""Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""
-_HEARTBEATS: Final = (1.0, 60.0)
-"""What a server may ask for, in seconds between pings."""
-
-
-class _State(Enum):
-    AWAY = "away"
-    CALLING = "calling"
-    SIGNED_IN = "signed in"
-    ENDED = "ended"
 
 
 class Session:
@@ -123,6 +89,7 @@ class Session:
         """Of the server's certificate, as of the last connection."""
         self.welcome: Welcome | None = None
         """What the server said on the last sign-in."""
+        self.status = "online"  # what the next sign-in says of me
         self._reactor = reactor
         self._device = device
         self._device_name = device_name
@@ -130,7 +97,7 @@ class Session:
         self._endpoint = endpoint or server_endpoint(reactor, server)
         self._backoff = Backoff(rng)
         self._requests = Requests(reactor)
-        self._state = _State.AWAY
+        self._state = State.AWAY
         self._kept = False
         self._name = ""
         self._token = b""
@@ -145,7 +112,7 @@ class Session:
     @property
     def connected(self) -> bool:
         """Whether it is signed in at this moment."""
-        return self._state is _State.SIGNED_IN
+        return self._state is State.SIGNED_IN
 
     @property
     def local_address(self) -> Endpoint:
@@ -171,27 +138,27 @@ class Session:
     async def sign_in(self, name: str, password: str | None = None, token: bytes | None = None) -> Welcome:
         """Sign in with the password, or with the token of an earlier `Welcome`. Raises as `register` does."""
         self._name = name
-        return await self._introduce(SignIn(name, self._device, self._device_name, password, token))
+        return await self._introduce(SignIn(name, self._device, self._device_name, password, token, self.status))
 
     def start(self, name: str = "", token: bytes = b"") -> None:
         """Stay signed in from now on; with ``name`` and ``token`` also without an earlier `sign_in`."""
         self._name, self._token = name or self._name, token or self._token
-        if self._state is _State.ENDED or self._kept:
+        if self._state is State.ENDED or self._kept:
             return
         self._kept = True
-        if self._state is _State.AWAY:
+        if self._state is State.AWAY:
             self._try("starting")
 
     async def stop(self, forget: bool = False) -> None:
         """Leave. ``forget``: the device's token ends as well, and `signed_out` is heard with "logout"."""
-        was, self._state = self._state, _State.ENDED
+        was, self._state = self._state, State.ENDED
         self._kept = False
         self._stop_waiting()
         if self._calling is not None:
             self._calling.cancel()
         if self._connection is not None:
             await self._hang_up(self._connection, forget)
-        if forget and was is not _State.ENDED:
+        if forget and was is not State.ENDED:
             self._user.signed_out("logout", "")
 
     async def _hang_up(self, connection: ServerConnection, forget: bool) -> None:
@@ -236,7 +203,7 @@ class Session:
         self, message: Callable[[int], Message], on_failed: OnFailed | None = None, on_stored: OnStored | None = None
     ) -> None:
         """Hand over an envelope, made with the id under which the server answers; as for `send_envelope`."""
-        if self._state is not _State.SIGNED_IN or self._connection is None:
+        if self._state is not State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
             return
@@ -259,16 +226,16 @@ class Session:
         return self._reactor.seconds() - began
 
     def _signed_in_connection(self) -> ServerConnection:
-        if self._state is not _State.SIGNED_IN or self._connection is None:
+        if self._state is not State.SIGNED_IN or self._connection is None:
             raise NotSignedIn(NO_CONNECTION)
         return self._connection
 
     # --- calling the server
 
     async def _introduce(self, greeting: Message) -> Welcome:
-        if self._state is not _State.AWAY:
+        if self._state is not State.AWAY:
             raise SignInError("This session is signed in already, or has ended.")
-        self._state = _State.CALLING
+        self._state = State.CALLING
         self._stop_waiting()
         self._greeting = greeting
         arrival: Deferred[Welcome] = Deferred()
@@ -278,8 +245,8 @@ class Session:
             return await arrival
         finally:
             self._arrival = self._greeting = None
-            if self._state is _State.CALLING:
-                self._state = _State.AWAY
+            if self._state is State.CALLING:
+                self._state = State.AWAY
 
     def _stop_waiting(self) -> None:
         retry, self._retry = self._retry, None
@@ -294,16 +261,16 @@ class Session:
         except (CancelledError, ConnectingCancelledError):
             raise ServerUnreachable("The sign-in was given up.") from None
         except (ConnectError, DNSLookupError, UserError, OSError, ValueError) as error:
-            raise ServerUnreachable(f"{self.server} cannot be reached: {_words(error)}") from None
+            raise ServerUnreachable(f"{self.server} cannot be reached: {words(error)}") from None
         finally:
             self._calling = None
 
     def _try(self, reason: str) -> None:
         self._retry = None
         self._user.reconnecting(reason)
-        if self._state is not _State.AWAY:
+        if self._state is not State.AWAY:
             return
-        greeting = SignIn(self._name, self._device, self._device_name, None, self._token)
+        greeting = SignIn(self._name, self._device, self._device_name, None, self._token, self.status)
         attempt = Deferred.fromCoroutine(self._introduce(greeting))
         attempt.addErrback(self._attempt_failed)
         attempt.addErrback(lambda failure: self._log.failure("An attempt to reconnect broke.", failure))
@@ -312,18 +279,18 @@ class Session:
         failure.trap(P2pimError)
         error = failure.value
         assert isinstance(error, P2pimError)
-        if isinstance(error, SignInError) and not isinstance(error, _TRY_AGAIN):
+        if isinstance(error, SignInError) and not isinstance(error, TRY_AGAIN):
             self._sign_out("refused", error.message)
         else:
             self._come_back(error.message, error.retry_after)
 
     def _come_back(self, reason: str, at_least: float = 0.0) -> None:
-        if self._kept and self._state is _State.AWAY and self._retry is None:
+        if self._kept and self._state is State.AWAY and self._retry is None:
             self._retry = self._reactor.callLater(self._backoff.next(at_least), self._try, reason)
 
     def _sign_out(self, reason: str, message: str) -> None:
-        if self._state is not _State.ENDED:
-            self._state = _State.ENDED
+        if self._state is not State.ENDED:
+            self._state = State.ENDED
             self._kept = False
             self._user.signed_out(reason, message)
 
@@ -331,20 +298,20 @@ class Session:
 
     def connection_trusted(self, connection: ServerConnection) -> None:
         """TLS stands: introduce this device."""
-        if self._state is not _State.CALLING or self._greeting is None or self._connection is not None:
+        if self._state is not State.CALLING or self._greeting is None or self._connection is not None:
             connection.end(ServerUnreachable("Not needed any more."))
             return
         self._connection = connection
         self.fingerprint = connection.fingerprint
         self.trust = self.trust.pinned(connection.fingerprint)
-        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE))
+        connection.send(Hello(PROTOCOL_VERSION, SOFTWARE, FEATURES))
         connection.send(self._greeting)
 
     def message_received(self, connection: ServerConnection, message: FromServer) -> None:
         """One message of the server."""
-        if self._state is _State.CALLING:
+        if self._state is State.CALLING:
             self._answered(connection, message)
-        elif self._state is _State.SIGNED_IN:
+        elif self._state is State.SIGNED_IN:
             self._take(connection, message)
 
     def connection_ended(self, connection: ServerConnection, reason: P2pimError) -> None:
@@ -356,8 +323,8 @@ class Session:
         self._requests.fail_all(NotSignedIn("The connection to the server was lost."))
         if self._arrival is not None and not self._arrival.called:
             self._arrival.errback(reason)
-        elif self._state is _State.SIGNED_IN:
-            self._state = _State.AWAY
+        elif self._state is State.SIGNED_IN:
+            self._state = State.AWAY
             self._backoff.succeeded(self._reactor.seconds() - self._since)
             self._user.interrupted(reason.message)
             self._come_back(reason.message)
@@ -381,59 +348,35 @@ class Session:
             raise UnexpectedMessage
 
     def _welcomed(self, connection: ServerConnection, welcome: Welcome) -> None:
-        self._state = _State.SIGNED_IN
+        self._state = State.SIGNED_IN
         self._since = self._reactor.seconds()
         self.welcome = welcome
         self._token = welcome.token
-        interval = min(max(welcome.heartbeat, _HEARTBEATS[0]), _HEARTBEATS[1])
+        interval = min(max(welcome.heartbeat, HEARTBEATS[0]), HEARTBEATS[1])
         connection.start_heartbeat(interval, max(welcome.patience, 2 * interval))
         self._user.signed_in(welcome)
 
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
-        if isinstance(message, Incoming):
-            self._user.envelope_received(message)
-        elif isinstance(message, Stored):
+        if push(self._user, message):
+            return
+        if isinstance(message, Stored):
             for number in message.ids:
                 self._requests.stored(number)
-        elif isinstance(message, Done | Found | SpliceTickets | Mail | ClaimedKeys | DeviceLists | GroupState | Groups):
-            self._requests.answered(message.id, message)
-        elif isinstance(message, Pong):
-            self._requests.answered(message.nonce, message)
+            return
+        if isinstance(message, ANSWERS):
+            self._requests.answered(message.nonce if isinstance(message, Pong) else message.id, message)
         elif isinstance(message, Failed):
             self._requests.failed(message.id, from_wire(message.code, message.message, message.retry_after))
-        elif isinstance(message, KeysLeft):
-            self._keys_left(message)
-        elif isinstance(message, DevicesChanged):
-            self._user.devices_changed(message.list)
-        elif isinstance(message, PresenceChanged):
-            self._user.presence_changed(message.person)
-        elif isinstance(message, GroupChanged):
-            self._user.group_changed(message)
-        elif isinstance(message, MailWaiting):
-            self._user.mail_waiting(message.count)
         elif isinstance(message, SignedOut):
             self._dismissed(connection, message)
         else:
             raise UnexpectedMessage
 
-    def _keys_left(self, message: KeysLeft) -> None:
-        if message.id:
-            self._requests.answered(message.id, message)
-        else:
-            self._user.keys_left(message.left)
-
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
-        final = _FAREWELLS.get(message.reason)
+        final = FAREWELLS.get(message.reason)
         if final is not None:
             self._sign_out(final, message.message)
             connection.leave()
         else:
             text = message.message or f"The server says: {message.reason}."
             connection.end(ServerStopping(text) if message.reason == "stopping" else ServerUnreachable(text))
-
-
-def _words(error: BaseException) -> str:
-    number = getattr(error, "osError", None)
-    if isinstance(number, int):
-        return os.strerror(number).lower()
-    return str(error).rstrip(".") or type(error).__name__

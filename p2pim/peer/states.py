@@ -25,6 +25,8 @@ class PeerSettings:
     """Which direct channels may be made: "auto", "tcp", "udp" or "none"."""
     connect: str = "chat"
     """When: with the first message ("chat"), to the whole LAN after signing in ("lan"), or on demand only ("never")."""
+    away_after: float = 0.0
+    """Seconds without anything that a person did, after which others see them as away; 0: never."""
     quota: int | None = None
     """Bytes above which an offered file is refused; None: the disk decides."""
 

@@ -16,8 +16,9 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from p2pim.core.candidates import Endpoint, Surroundings
-from p2pim.core.limits import NEGOTIATIONS, NEGOTIATIONS_PER_USER, OFFERS_PER_MINUTE, USERS_IN_USE
+from p2pim.core.addresses import is_loopback
+from p2pim.core.candidates import Endpoint, Surroundings, is_here, split_address
+from p2pim.core.limits import CANDIDATES, NEGOTIATIONS, NEGOTIATIONS_PER_USER, OFFERS_PER_MINUTE, USERS_IN_USE
 from p2pim.core.negotiation import REASON, stands
 from p2pim.core.rate import TokenBucket
 from p2pim.core.rungs import Reasons
@@ -55,6 +56,8 @@ class Switchboard:
     """See the module.
 
     :param mode: which direct channels are made: "auto" (all that can be), "tcp", "udp" or "none".
+    :param known: whether a user may know where this machine is. With the others a channel is made only inside one
+        machine, whatever they offer: an address that is told, dialled or answered from tells them.
     """
 
     _log = Logger()
@@ -67,6 +70,7 @@ class Switchboard:
         my_device: bytes,
         mode: str,
         journal: Journal,
+        known: Callable[[str], bool] = lambda user: True,
     ) -> None:
         self.around = Surroundings()
         """Where I listen and what must not be dialled."""
@@ -76,6 +80,7 @@ class Switchboard:
         self._device = my_device
         self._mode = mode
         self._journal = journal
+        self._known = known
         self._negotiators: dict[bytes, Negotiator] = {}
         self._tries: dict[tuple[bytes, bool], Try] = {}
         self._offers: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -151,7 +156,11 @@ class Switchboard:
             self,
             attempt.user,
             attempt.device,
-            around=replace(self.around, avoid=self._place.udp.addresses()),
+            around=replace(
+                self.around,
+                avoid=self._place.udp.addresses(),
+                confined=not attempt.relay and not self._known(attempt.user),
+            ),
             modes=self.modes,
             relay=attempt.relay,
             ticket=ticket,
@@ -214,7 +223,13 @@ class Switchboard:
             self._offers.popitem(last=False)
         if bucket.take(now):
             return "too many offers; wait a minute"
+        if not relay and not self._known(user) and not self._is_beside(offer):
+            return f"you are not a contact of theirs: ask them to run `p2pim add {user}`"
         return self._busy(user)
+
+    def _is_beside(self, offer: Offer) -> bool:
+        """Whether the other side may be on this machine."""
+        return self.around.loopback and any(is_here(each) for each in offer.candidates[:CANDIDATES])
 
     # --- incoming connections (LinkOwner)
 
@@ -226,7 +241,7 @@ class Switchboard:
         if not isinstance(signal, Prove):
             raise UnexpectedMessage
         negotiator = self._negotiators.get(signal.negotiation)
-        if negotiator is None or negotiator.relay:
+        if negotiator is None or negotiator.relay or _is_outside(negotiator, link):
             link.drop("it belongs to no negotiation of mine")
         else:
             negotiator.take_incoming(link, signal)
@@ -273,3 +288,9 @@ class Switchboard:
                 self._settle(attempt, no_direct_path(attempt.user, (("server", reason),)), ())
             elif not (unanswered and attempt.negotiator.answered):
                 attempt.negotiator.abandon(reason)
+
+
+def _is_outside(negotiator: Negotiator, link: Link) -> bool:
+    """Whether ``link`` comes from further away than its negotiation may go."""
+    at = split_address(link.address)
+    return negotiator.confined and (at is None or not is_loopback(at[0]))

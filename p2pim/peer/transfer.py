@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from p2pim.core.limits import OFFER_LIFETIME
 from p2pim.core.transfer import FINAL, Meter, State, Step, after
 from p2pim.errors import P2pimError, TransferError
 from p2pim.peer.events import TransferCompleted, TransferDisrupted, TransferOffered, TransferProgress
@@ -46,6 +47,9 @@ class TransferStatus:
 
 class Transfer:
     """What the API hands out for a transfer; `Outgoing` and `Incoming` say how it moves."""
+
+    offer_lifetime = OFFER_LIFETIME
+    """Seconds for which an offer stands that nobody answers."""
 
     def __init__(self, record: TransferRecord, context: TransferContext) -> None:
         self.record = record
@@ -169,7 +173,7 @@ class Transfer:
         self.context.emit(
             TransferOffered(
                 at=self.context.wall(), transfer=self.id, user=r.user, name=r.name, size=r.size, files=r.files,
-                comment=r.comment, direction=r.direction,
+                comment=r.comment, direction=r.direction, route=r.route,
             )
         )  # fmt: skip
 
@@ -278,6 +282,10 @@ class Transfer:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(self.status())
+
+    def take_waiters(self, other: Transfer) -> None:
+        """Who waits for the end of ``other`` waits for this one's now: it goes on in its place."""
+        self._waiters, other._waiters = other._waiters, self._waiters
 
     # --- to be given by each end
 

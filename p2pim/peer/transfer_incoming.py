@@ -92,18 +92,22 @@ class Incoming(Transfer):
         channel = None
         try:
             await self._open_sink()
-            await self.lane.run(_nothing)  # what the last pull brought is stored by now
+            await self.lane.run(lambda: None)  # what the last pull brought is stored by now
             channel = await self._find_channel()
         except (P2pimError, OSError) as caught:
             error = caught
         self._starting = False
         if self.record.state is not State.WAITING or self.stopped:
+            self._not_needed(channel)
             await self._abandon_start()
         elif error is not None:
             self._give_slot_back()
             self._not_started(error)
         else:
             self._begin(channel)
+
+    def _not_needed(self, channel: IChannel | None) -> None:
+        """A channel that was found in vain; others may use it."""
 
     async def _abandon_start(self) -> None:
         """It was paused, stopped or ended while it was about to begin."""
@@ -156,8 +160,11 @@ class Incoming(Transfer):
         self.started_moving(channel)
         self.note(f"goes by {channel.kind} from byte {sink.position} on")
         self._retry.reset()
-        self._arrival = Arrival(self.context, self, self.record.id, channel, self.lane, sink, self.record.total)
+        self._arrival = self._new_arrival(channel, sink)
         self._arrival.begin()
+
+    def _new_arrival(self, channel: IChannel, sink: Sink) -> Arrival:
+        return Arrival(self.context, self, self.record.id, channel, self.lane, sink, self.record.total)
 
     # --- the partial
 
@@ -239,7 +246,7 @@ class Incoming(Transfer):
             arrival.end()
             self.stopped_moving()
             if self._sink is not None:
-                self.context.watch(self.lane.run(partial(_proved, self._sink)).addCallback(self._last_checkpoint))
+                self.context.watch(self.lane.run(self._sink.proved).addCallback(self._last_checkpoint))
 
     def _last_checkpoint(self, proved: tuple[int, bytes]) -> None:
         if self.record.part:
@@ -388,11 +395,3 @@ class Incoming(Transfer):
         sink, self._sink = self._sink, None
         if sink is not None:
             await self.lane.run(sink.close)
-
-
-def _nothing() -> None:
-    """A place in the lane."""
-
-
-def _proved(sink: Sink) -> tuple[int, bytes]:
-    return sink.position, sink.digest

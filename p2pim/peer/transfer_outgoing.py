@@ -16,7 +16,7 @@ from p2pim.errors import ChannelClosed, ContentMismatch, P2pimError
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_context import TransferContext
-from p2pim.peer.transfer_source import FileContent, FolderContent, Source
+from p2pim.peer.transfer_source import Scan, Source, source_of
 from p2pim.storage.transfers import TransferRecord
 from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest
 
@@ -206,7 +206,7 @@ class Outgoing(Transfer):
             if r.folder and self._manifest is None:
                 self._manifest = await self.context.store.manifest(r.id)
             if self._source is None:
-                self._source = await self.lane.run(partial(_make_source, r, self._manifest or b""))
+                self._source = await self.lane.run(partial(source_of, r, self._manifest or b""))
         return self._source
 
     # --- what the receiver tells
@@ -298,10 +298,14 @@ class Outgoing(Transfer):
             await self.lane.run(source.close)
 
 
-def _make_source(record: TransferRecord, manifest: bytes) -> Source:
-    if record.folder:
-        return Source(FolderContent(record.path, manifest, record.size, record.files))
-    return Source(FileContent(record.path, record.size, record.modified_ns))
+def outgoing_record(id: bytes, user: str, found: Scan, comment: str, route: str, now: float) -> TransferRecord:
+    """What is kept of what is offered to ``user``."""
+    return TransferRecord(
+        id=id, direction="out", user=user, device=b"", name=found.name, size=found.size,
+        files=found.files, manifest_size=len(found.manifest or b""), modified_ns=found.modified_ns,
+        comment=comment[:2000], folder=found.folder, executable=found.executable, route=route,
+        state=State.OFFERED, created=now, changed=now, path=found.path,
+    )  # fmt: skip
 
 
 def _read_range(source: Source, wanted: Range) -> _Read:

@@ -156,6 +156,14 @@ class Sink:
         """Who proves what comes next, from the position on."""
         return Prover(self._hasher.copy())
 
+    def proved(self) -> tuple[int, bytes]:
+        """How far it is, and the digest of everything before that."""
+        return self.position, self.digest
+
+    def hasher(self) -> blake3:
+        """The hasher of everything before the position."""
+        return self._hasher.copy()
+
     @property
     def digest(self) -> bytes:
         """The BLAKE3 of everything before the position."""

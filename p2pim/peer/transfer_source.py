@@ -16,6 +16,7 @@ from p2pim.core.limits import MANIFEST_DEPTH, PIECES_IN_FLIGHT_MAX
 from p2pim.core.manifest import EXECUTABLE, FILE, FOLDER, ManifestEntry, decode_manifest, encode_manifest, starts
 from p2pim.errors import FileChanged, FileUnreadable, UnsafeName
 from p2pim.peer.transfer_files import READ_SIZE, open_folder, unreadable
+from p2pim.storage.transfers import TransferRecord
 
 _EXECUTABLE_BIT: Final = 0o100
 _NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)
@@ -292,17 +293,33 @@ class Source:
 
         :raises FileChanged: what is before it is not what was offered.
         """
+        position, hasher = self._hashed_to(offset)
+        if position != offset or (offset and hasher.digest() != digest):
+            return False
+        self.position, self._hasher = offset, hasher
+        self._marks.append((offset, hasher.copy()))
+        return True
+
+    def go_to(self, offset: int) -> bytes:
+        """Put the position at ``offset``; gives the digest of what is before it.
+
+        :raises FileChanged: what is before it is not what was offered.
+        """
+        position, hasher = self._hashed_to(offset)
+        if position != offset:
+            raise FileChanged("The file was let go of.")
+        self.position, self._hasher = offset, hasher
+        self._marks.append((offset, hasher.copy()))
+        return hasher.digest()
+
+    def _hashed_to(self, offset: int) -> tuple[int, blake3]:
         position, hasher = self._nearest(offset)
         while position < offset and not self.stopping:
             length = min(READ_SIZE, offset - position)
             for piece in self._content.bytes_at(position, length):
                 hasher.update(piece)
             position += length
-        if position != offset or (offset and hasher.digest() != digest):
-            return False
-        self.position, self._hasher = offset, hasher
-        self._marks.append((offset, hasher.copy()))
-        return True
+        return position, hasher
 
     def _nearest(self, offset: int) -> tuple[int, blake3]:
         """The last place at or before ``offset`` whose digest is known."""
@@ -318,3 +335,10 @@ class Source:
     def close(self) -> None:
         """Close the files; reading opens them again."""
         self._content.close()
+
+
+def source_of(record: TransferRecord, manifest: bytes) -> Source:
+    """What the transfer ``record`` sends; ``manifest`` is a folder's."""
+    if record.folder:
+        return Source(FolderContent(record.path, manifest, record.size, record.files))
+    return Source(FileContent(record.path, record.size, record.modified_ns))

@@ -11,25 +11,30 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from p2pim.core.limits import FREE_SPACE_KEPT, OFFER_LIFETIME, PIECE, TRANSFER_TICK
+from p2pim.core.limits import FREE_SPACE_KEPT, PIECE, TRANSFER_TICK
 from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, NoSuchTransfer, Offline, TransferError, Usage
 from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
+from p2pim.peer.left_files import LeftFiles
 from p2pim.peer.transfer import Transfer, TransferStatus
 from p2pim.peer.transfer_acceptance import ROUTES, Acceptance, incoming_record
 from p2pim.peer.transfer_context import DiskPool, Threads, TransferContext, TransferRoutes
 from p2pim.peer.transfer_files import prepared_space
 from p2pim.peer.transfer_incoming import Incoming
-from p2pim.peer.transfer_outgoing import Outgoing
+from p2pim.peer.transfer_leaving import Leaving
+from p2pim.peer.transfer_left import Access
+from p2pim.peer.transfer_outgoing import Outgoing, outgoing_record
 from p2pim.peer.transfer_sink import discard_part, named_already
 from p2pim.peer.transfer_source import Scan, scan
 from p2pim.storage.database import Database
+from p2pim.storage.left_files import LeftStore
 from p2pim.storage.transfers import TransferRecord, TransferStore
-from p2pim.wire.signals import AnySignal, FileAnswer, FileOffer, FileState, RangeRequest
+from p2pim.wire.signals import TRANSFER, AnySignal, FileAnswer, FileLeft, FileOffer, FileState, RangeRequest
 
 
 class Transfers:
@@ -45,6 +50,7 @@ class Transfers:
     :param journal: takes (kind, user, text) for the readable log.
     :param is_contact: whether a user is in the contact list.
     :param wall: seconds since 1970.
+    :param access: the server's store, where files are left for people who are away; None: there is none.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Transfers:
         is_contact: Callable[[str], bool] = lambda user: False,
         new_id: Callable[[], bytes] = lambda: secrets.token_bytes(16),
         piece: int = PIECE,
+        access: Access | None = None,
     ) -> None:
         self.downloads = downloads
         self._store = TransferStore(database)
@@ -73,8 +80,12 @@ class Transfers:
             clock, wall, threads, self._store, routes, emit, journal, slot_free=self._slot_free, piece=piece
         )
         self._new_id = new_id
-        self._transfers: dict[bytes, Outgoing | Incoming] = {}
+        self._transfers: dict[bytes, Outgoing | Incoming | Leaving] = {}
         self._acceptance = Acceptance(self._store, self._incoming, accept, quota, is_contact)
+        lefts = LeftStore(database)
+        self.left = LeftFiles(
+            self._context, self._transfers, self._acceptance, lefts, downloads, access, secrets.token_bytes
+        )
         self._ticker: IDelayedCall | None = None
         self._slots_checked: IDelayedCall | None = None
         self._started = False
@@ -85,6 +96,7 @@ class Transfers:
         """Load what is known; it goes on as routes appear."""
         if self._pool is not None:
             self._pool.start()
+        await self.left.load()
         for record in await self._store.load():
             self._restore(record)
         for record in await self._store.expired(self._context.wall()):
@@ -93,6 +105,7 @@ class Transfers:
             await self._store.end(record)
         await self._forget_old()
         self._started = True
+        await self.left.take_up()
         self._ticker = self._context.clock.callLater(TRANSFER_TICK, self._tick)
         for transfer in self._incoming():
             if transfer.record.state is State.FINISHING:
@@ -107,7 +120,8 @@ class Transfers:
             record.state = State.WAITING
         record.reason = "" if record.state is State.WAITING else record.reason
         cls = Outgoing if record.direction == "out" else Incoming
-        self._transfers[record.id] = cls(record, self._context)
+        left = cast("Leaving | Incoming | None", self.left.restored(record))
+        self._transfers[record.id] = left or cls(record, self._context)
 
     async def _recover(self, transfer: Incoming) -> None:
         """The process ended while a file was given its name: has it got it?"""
@@ -132,8 +146,12 @@ class Transfers:
 
     # --- what people do
 
-    async def offer(self, user: str, path: str | Path, comment: str = "", route: str = "auto") -> Transfer:
-        """Offer a file or folder to ``user``.
+    async def offer(
+        self, user: str, path: str | Path, comment: str = "", route: str = "auto", leave: str = "never"
+    ) -> Transfer:
+        """Offer a file or folder to ``user``, or leave it at the server for them.
+
+        :param leave: "auto": when they are away; "always", or "never".
 
         :raises FileUnreadable: it cannot be read.
         :raises NoRoute: ``route`` is "direct" and no direct channel can be made.
@@ -144,13 +162,13 @@ class Transfers:
         found: Scan = await self._context.threads(partial(scan, str(path)))
         for note in found.notes:
             self._context.journal("transfer", user, f"{found.name}: {note}")
-        try:
-            devices = await self._context.routes.devices_of(user)
-        except Offline:
-            devices = []
+        devices, connected = await self._devices_of(user)
+        record = outgoing_record(self._new_id(), user, found, comment, route, self._context.wall())
+        if self.left.wanted(leave, route, away=connected and not devices):
+            return await self.left.begin(record, found.manifest, falls_back=leave == "auto")
         if route == "direct":
             await self._need_direct(user, devices)
-        transfer = Outgoing(self._record(user, found, comment, route), self._context, found.manifest)
+        transfer = Outgoing(record, self._context, found.manifest)
         await self._store.save(transfer.record, found.manifest)
         self._transfers[transfer.record.id] = transfer
         transfer.emit_offer()
@@ -160,19 +178,25 @@ class Transfers:
             transfer.went_offline("peer-offline", "The offer is made when they are back.")
         return transfer
 
+    async def _devices_of(self, user: str) -> tuple[list[bytes], bool]:
+        """The devices that can be reached, and whether there was anybody to ask."""
+        try:
+            return await self._context.routes.devices_of(user), True
+        except Offline:
+            return [], False
+
+    async def leave(self, id: str) -> Transfer:
+        """Leave at the server what waits for its recipient.
+
+        :raises NoStore: there is no store.
+        :raises TransferError: it is nothing that waits to be sent.
+        """
+        return await self.left.leave(self._find(id))
+
     async def _need_direct(self, user: str, devices: list[bytes]) -> None:
         if not devices:
             raise Offline
         await self._context.routes.need_bulk_channel(user, devices[0], "direct")
-
-    def _record(self, user: str, found: Scan, comment: str, route: str) -> TransferRecord:
-        now = self._context.wall()
-        return TransferRecord(
-            id=self._new_id(), direction="out", user=user, device=b"", name=found.name, size=found.size,
-            files=found.files, manifest_size=len(found.manifest or b""), modified_ns=found.modified_ns,
-            comment=comment[:2000], folder=found.folder, executable=found.executable, route=route,
-            state=State.OFFERED, created=now, changed=now, path=found.path,
-        )  # fmt: skip
 
     async def accept(self, id: str, to: str | Path | None = None) -> Transfer:
         """Accept an offer, into the folder ``to``.
@@ -232,7 +256,7 @@ class Transfers:
         """
         return self._find(id)
 
-    def _find(self, id: str) -> Outgoing | Incoming:
+    def _find(self, id: str) -> Outgoing | Incoming | Leaving:
         found = [transfer for transfer in self._transfers.values() if transfer.id.startswith(id.lower())]
         if len(found) != 1 or not id:
             raise NoSuchTransfer
@@ -248,18 +272,20 @@ class Transfers:
 
         :raises WireError: nobody sends that; whoever brings it ends the channel.
         """
-        if not self._started or not isinstance(signal, FileOffer | FileAnswer | RangeRequest | FileState):
+        if not self._started or not isinstance(signal, TRANSFER):
             return
         transfer = self._transfers.get(signal.transfer)
         if transfer is not None and transfer.record.user != user:
             return
-        if isinstance(signal, FileOffer):
+        if isinstance(signal, FileLeft):
+            self.left.offered(user, device, signal)
+        elif isinstance(signal, FileOffer):
             self._offered(user, device, signal, transfer)
         elif transfer is None:
             self._unknown(user, device, signal)
         elif isinstance(transfer, Outgoing):
             self._for_outgoing(transfer, device, signal, channel)
-        elif isinstance(signal, FileState) and device == transfer.record.device:
+        elif isinstance(transfer, Incoming) and isinstance(signal, FileState) and device == transfer.record.device:
             transfer.told(signal)
 
     @staticmethod
@@ -282,7 +308,7 @@ class Transfers:
         state = "noted" if ended or refused else "unknown"
         self._context.routes.send(user, device, FileState(signal.transfer, state))
 
-    def _offered(self, user: str, device: bytes, offer: FileOffer, known: Outgoing | Incoming | None) -> None:
+    def _offered(self, user: str, device: bytes, offer: FileOffer, known: Transfer | None) -> None:
         if known is not None:
             if isinstance(known, Incoming) and known.record.device == device:
                 known.offered_again()
@@ -355,7 +381,7 @@ class Transfers:
         for transfer in list(self._transfers.values()):
             if isinstance(transfer, Incoming):
                 transfer.tick(now)
-            if transfer.record.state is State.OFFERED and today - transfer.record.created > OFFER_LIFETIME:
+            if transfer.record.state is State.OFFERED and today - transfer.record.created > transfer.offer_lifetime:
                 transfer.disrupt("no-answer", settled=False)
 
     def _slot_free(self) -> None:

@@ -199,6 +199,10 @@ class Upkeep:
             if not self._is_looked_for(user) and self._table.channel_to(user) is None:
                 self._table.connect_soon(user)
 
+    def wants(self, user: str) -> bool:
+        """Whether a conversation or a transfer with ``user`` goes on."""
+        return user in self._wanted()
+
     def _is_looked_for(self, user: str) -> bool:
         return user in self._missing and self._missing[user].looking
 

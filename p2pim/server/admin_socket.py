@@ -74,6 +74,7 @@ class AdminDesk:
 
     def _sign_out(self, user: str, reason: str, message: str) -> int:
         self._house.splices.sever(user)
+        self._house.files.sever(user)
         return self._house.users.sign_out(user, reason, message)
 
     def _delete(self, user: str, result: Json) -> None:
@@ -82,10 +83,7 @@ class AdminDesk:
         house.names.forget(user)
         house.groups.account_ended(user, result["groups"])
         house.counters.forget(user)
-        for online in house.directory.users.values():
-            online.entry.blocked.discard(user)
-            if user in online.entry.contacts:
-                house.announcer.graph.remove_contact(online.name, user)
+        house.announcer.graph.forget(user)
 
     def _add_live(self, result: Json) -> None:
         house = self._house

@@ -33,25 +33,28 @@ from p2pim.core.limits import (
     UNAUTHENTICATED_FRAME,
 )
 from p2pim.errors import (
+    BadTicket,
     HandshakeTimeout,
     P2pimError,
     ServerStopping,
     UnexpectedMessage,
     VersionTooNew,
     VersionTooOld,
-    WireError,
 )
 from p2pim.net.stream import Flusher, FramedProtocol
 from p2pim.server.gate import Admission
 from p2pim.server.sessions import Session
 from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin
+from p2pim.server.store_bulk import Bulk
 from p2pim.wire.messages import (
     OLDEST_VERSION,
+    P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
     Hello,
     Limits,
     Message,
+    P2pServerChanged,
     Ping,
     Pong,
     Refused,
@@ -63,6 +66,7 @@ from p2pim.wire.messages import (
     decode_from_client,
     encode,
 )
+from p2pim.wire.store import UseTicket
 
 _log = Logger()
 
@@ -87,6 +91,10 @@ class IHouse(Protocol):
     @property
     def request(self) -> Callable[[Session, Message], None]:
         """Carries out any other request."""
+
+    @property
+    def take_bulk(self) -> Callable[[bytes, ServerConnection], Bulk]:
+        """What a ticket is good for; raises `BadTicket`."""
 
     @property
     def complain(self) -> Callable[[str, str], None]:
@@ -129,7 +137,10 @@ class ServerConnection(FramedProtocol):
         self._entering: Deferred[None] | None = None
         self._reading_paused = False
         self._cut_at: float | None = None
+        self._features: frozenset[str] = frozenset()
         self.session: Session | None = None
+        self.bulk: Bulk | None = None
+        """What this connection is for, when it is for bulk alone."""
         self.last_heard = admission.began
 
     # --- the transport
@@ -146,14 +157,15 @@ class ServerConnection(FramedProtocol):
             return
         self.take(data)
         if self.backlog_since is not None and self.output_bytes > READ_PAUSE and self._cut_at is None:
-            self._reading_paused = True
-            self._tls.pauseProducing()
+            self.read_on(False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_closing, self._cut_at = self._cut_at is not None, 0.0
         if not was_closing:
             self._log_end(reason)
         self._end_session()
+        if self.bulk is not None:
+            self.bulk.lost()
         self._admission.release()
         self._house.closed(self)
 
@@ -163,7 +175,7 @@ class ServerConnection(FramedProtocol):
                 "{user} disconnected from {address}: {reason}",
                 user=self.session.user.name, address=self.session.address, reason=reason.getErrorMessage(),
             )  # fmt: skip
-        else:
+        elif self.bulk is None:
             self._house.complain(self._admission.host, f"left before signing in: {reason.getErrorMessage()}")
 
     def pauseProducing(self) -> None:
@@ -177,10 +189,20 @@ class ServerConnection(FramedProtocol):
         if self._cut_at is not None:
             return
         self.write_out()
-        if self._reading_paused and self.backlog_since is None:
-            self._reading_paused = False
-            self.last_heard = self._seconds()
-            self._tls.resumeProducing()
+        if self.bulk is not None:
+            self.bulk.resume()
+        elif self.backlog_since is None:
+            self.read_on(True)
+
+    def read_on(self, on: bool) -> None:
+        """Read what the client sends, or not for now."""
+        if on == self._reading_paused and self._cut_at is None:
+            self._reading_paused = not on
+            if on:
+                self.last_heard = self._seconds()
+                self._tls.resumeProducing()
+            else:
+                self._tls.pauseProducing()
 
     def stopProducing(self) -> None:
         """The connection is going; `connectionLost` follows."""
@@ -198,9 +220,13 @@ class ServerConnection(FramedProtocol):
         elif message.version > PROTOCOL_VERSION:
             self._refuse(VersionTooNew())
         else:
+            self._features = frozenset(message.features)
             self._stand = self._introduction
 
     def _introduction(self, message: Message) -> None:
+        if isinstance(message, UseTicket):
+            self._take_bulk(message)
+            return
         if not isinstance(message, (SignIn, Register)):
             raise UnexpectedMessage(f"{type(message).__name__} came before the sign-in.")
         self._stand = self._signing_in
@@ -208,9 +234,19 @@ class ServerConnection(FramedProtocol):
         self._entering = admitted.addCallbacks(self._welcome, self._not_welcome)
         self._entering.addErrback(self._broken)
 
+    def _take_bulk(self, message: UseTicket) -> None:
+        try:
+            self.bulk = self._house.take_bulk(message.ticket, self)
+        except BadTicket as error:
+            self._refuse(error)
+            return
+        self._admission.authenticated()
+        self.frames.limit = CLIENT_FRAME
+        self._stand = self.bulk.received
+
     def _signing_in(self, message: Message) -> None:
         if isinstance(message, Ping):
-            self._send(Pong(message.nonce))
+            self.send(Pong(message.nonce))
         elif not isinstance(message, Pong):
             raise UnexpectedMessage(f"{type(message).__name__} came before the sign-in was answered.")
 
@@ -224,8 +260,14 @@ class ServerConnection(FramedProtocol):
     def _closing(self, message: Message) -> None:
         """Nothing that comes now counts."""
 
-    def _send(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
+        """Send a message with what else goes out this turn."""
         self.send_frame(encode(message))
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        """Tell a client that is signed in, and understands it, of the P2P server that it is to use from now on."""
+        if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
+            self.send(P2pServerChanged(told))
 
     # --- sign-in
 
@@ -239,7 +281,7 @@ class ServerConnection(FramedProtocol):
         self.frames.limit = CLIENT_FRAME
         self._stand = self._signed_in
         limits = self._house.settings.limits
-        self._send(
+        self.send(
             Welcome(
                 session=session.id, user=session.user.name, address=session.address,
                 p2p_server=self._house.p2p_server(),
@@ -266,7 +308,8 @@ class ServerConnection(FramedProtocol):
 
     # --- ends
 
-    def refuse(self, error: WireError) -> None:
+    def refuse(self, error: P2pimError) -> None:
+        """It ends here: say why, and close."""
         self._refuse(error)
 
     def _refuse(self, error: P2pimError) -> None:
@@ -290,7 +333,7 @@ class ServerConnection(FramedProtocol):
         return SignedOut(reason, message) if self.session is not None else Refused(ServerStopping.code, message)
 
     def _close(self, last: Message) -> None:
-        self._send(last)
+        self.send(last)
         self._stand = self._closing
         self._end_session()
         self.backlog_since = None
@@ -313,6 +356,10 @@ class ServerConnection(FramedProtocol):
         if self._cut_at is not None:
             if now >= self._cut_at:
                 self._tls.abortConnection()
+        elif self.bulk is not None:
+            reason = self.bulk.overdue(now)
+            if reason:
+                self.abort(reason)
         elif self.session is None:
             if now - self._admission.began > self._house.settings.limits.handshake and self._entering is None:
                 self._refuse(HandshakeTimeout())

@@ -1,7 +1,7 @@
 """The devices of an account: listed to others, named and removed by their owner, and news of them.
 
-A device stays until its owner removes it, until `p2pim.core.limits.DEVICES` newer ones have signed in, or until it has
-not signed in for as long as a token lives. Signing out, even when the token is withdrawn, leaves its keys and its mail.
+A device stays until its owner removes it, or until `p2pim.core.limits.DEVICES` others have signed in later. Signing
+out, even when the token is withdrawn, leaves its keys and its mail.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from p2pim.core.names import canonical_name
-from p2pim.errors import BadName, NoSuchUser, P2pimError
+from p2pim.errors import P2pimError
+from p2pim.server.names import canonical_user
 from p2pim.server.sessions import Session
 from p2pim.server.store import Store
 from p2pim.server.users import Users
@@ -47,10 +47,7 @@ class Devices:
 
     async def list(self, session: Session, message: ListDevices) -> Message:
         """All devices of the users named."""
-        try:
-            names = [canonical_name(name) for name in message.users]
-        except BadName as error:
-            raise NoSuchUser(error.message) from None
+        names = [canonical_user(name) for name in message.users]
         lists = await self._store.read(partial(keys.list_devices, users=names, asker=session.user.name))
         return DeviceLists(message.id, lists)
 

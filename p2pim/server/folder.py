@@ -24,6 +24,7 @@ class DataFolder:
         self.key = self.path / "key.pem"
         self.ready = self.path / "ready.json"
         self.socket = self.path / "admin.sock"
+        self.files = self.path / "files"
         self._lock: int | None = None
         self._socket_folder: int | None = None
 

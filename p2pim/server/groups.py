@@ -15,9 +15,10 @@ from twisted.logger import Logger
 
 from p2pim.core.limits import GROUP_CHANGE_BURST, GROUP_CHANGES_PER_SECOND
 from p2pim.core.names import canonical_name
-from p2pim.errors import BadName, NoSuchUser, P2pimError, RateLimited, Usage
+from p2pim.errors import BadName, P2pimError, RateLimited, Usage
 from p2pim.server.buckets import Buckets
 from p2pim.server.group_mail import Rosters
+from p2pim.server.names import canonical_user
 from p2pim.server.sessions import Directory, Session
 from p2pim.server.store import Store
 from p2pim.storage import groups
@@ -57,7 +58,7 @@ class GroupDesk:
         if wait:
             raise RateLimited("Too many changes of groups; wait a moment.", retry_after=wait)
         name, me = _group_name(message.group), session.user.name
-        users = [_user_name(user) for user in message.users]
+        users = [canonical_user(user) for user in message.users]
         if message.action == "create":
             work = partial(groups.create, me=me, name=name, users=users, now=self._wall())
         else:
@@ -125,10 +126,3 @@ def _group_name(name: str) -> str:
     if not 1 <= len(found) <= 64:
         raise Usage(f"{name!r} cannot be a group's name: letters, digits, dots, hyphens and underscores, 64 at most.")
     return found
-
-
-def _user_name(name: str) -> str:
-    try:
-        return canonical_name(name)
-    except BadName:
-        raise NoSuchUser(f"There is no user {name!r} on this server.") from None

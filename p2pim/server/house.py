@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -33,8 +33,11 @@ from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin, SignInDesk
 from p2pim.server.splices import SpliceDesk
 from p2pim.server.store import IDatabase, Store
+from p2pim.server.store_bulk import Threads
+from p2pim.server.store_desk import StoreDesk
 from p2pim.server.users import Users
 from p2pim.storage import accounts
+from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.messages import (
     AckMail,
     ChangeGroup,
@@ -60,6 +63,8 @@ class House:
     :param wall: the time in seconds since 1970.
     :param random_bytes: a source of secrets, as `os.urandom`.
     :param beside: the P2P server beside this one.
+    :param stored: where files for people who are away are kept; None: they are not.
+    :param disk: runs disk jobs.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class House:
         wall: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         beside: BesideP2p | None = None,
+        stored: StoredFolder | None = None,
+        disk: Threads = maybeDeferred,
     ) -> None:
         self.clock = clock
         self.beside = beside or BesideP2p(None)
@@ -86,6 +93,8 @@ class House:
         self.users = Users(self.directory, self.announcer, self.counters)
         self.names = KnownNames(self.store)
         self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
+        self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
+        self.take_bulk = self.files.take
         self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
         self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
         self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
@@ -127,12 +136,14 @@ class House:
             RemoveDevice: self.devices.remove,
             ChangeGroup: self.groups.change,
             ListGroups: self.groups.list_mine,
+            **self.files.answers,
         }
 
     def use(self, settings: ServerSettings) -> None:
         """Take these settings from now on; sessions that stand keep theirs."""
         self.settings = settings
         self.gate.per_address = settings.limits.connections_per_address
+        self.files.section = settings.files
         self.announcer.graph.everyone = EVERYONE_ROSTER if settings.server.roster == "everyone" else 0
 
     # --- for connections
@@ -155,6 +166,12 @@ class House:
         """The device has been told how it stands."""
         self.mail.arrived(admitted.session, admitted.standing.mail)
 
+    def tell_p2p_server(self) -> None:
+        """Tell those who are signed in of what newcomers are told of a P2P server."""
+        told = self.p2p_server()
+        for connection in list(self.connections):
+            connection.p2p_server_changed(told)
+
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)
@@ -176,6 +193,7 @@ class House:
         for connection in list(self.connections):
             connection.check(now)
         self.splices.sweep(now)
+        self.files.sweep(now)
         self.mail.sweep()
         self.mailboxes.sweep()
 

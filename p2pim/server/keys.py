@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from p2pim.core import limits
 from p2pim.core.identity import identity_bytes, signed_by
-from p2pim.core.names import canonical_name
-from p2pim.errors import BadKeys, BadMessage, BadName, NoSuchUser, RateLimited
+from p2pim.errors import BadKeys, BadMessage, RateLimited
 from p2pim.server.buckets import Buckets
 from p2pim.server.devices import Devices
+from p2pim.server.names import canonical_user
 from p2pim.server.sessions import Directory, Session
 from p2pim.server.store import Store
 from p2pim.storage import keys
@@ -57,7 +57,7 @@ class Keys:
 
     async def claim(self, session: Session, message: ClaimKeys) -> Message:
         """A key of each device named."""
-        claims = [Claim(_canonical(claim.user), claim.device) for claim in message.claims]
+        claims = [Claim(canonical_user(claim.user), claim.device) for claim in message.claims]
         asker, now = session.user.name, self._clock.seconds()
         wait = self._askers.take(asker, now, len(claims))
         if wait:
@@ -81,10 +81,3 @@ class Keys:
         session = self._directory.find(claimed.key.user, claimed.key.device)
         if session is not None and claimed.left is not None and claimed.left <= limits.KEYS_LOW:
             session.send(KeysLeft(0, claimed.left))
-
-
-def _canonical(name: str) -> str:
-    try:
-        return canonical_name(name)
-    except BadName:
-        raise NoSuchUser(f"There is no user {name!r} on this server.") from None

@@ -285,15 +285,15 @@ class Mail:
         post = session.post
         if left:
             if post.caught_up:
-                self._tell(session, left, again=True)
+                self._tell(session, left)
             return
         post.told = False
         post.waiting = (session.user.name, session.device) in self._under_way
 
-    def _tell(self, session: Session, count: int, again: bool = False) -> None:
+    def _tell(self, session: Session, count: int) -> None:
         post = session.post
         post.waiting = True
-        if again or not post.told:
+        if post.caught_up or not post.told:
             post.told, post.caught_up = True, False
             session.send(MailWaiting(count))
 

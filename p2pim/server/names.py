@@ -6,8 +6,21 @@ from collections import OrderedDict
 from functools import partial
 
 from p2pim.core.limits import KNOWN_NAMES
+from p2pim.core.names import canonical_name
+from p2pim.errors import BadName, NoSuchUser
 from p2pim.server.store import Store
 from p2pim.storage import accounts
+
+
+def canonical_user(name: str) -> str:
+    """A name in a request.
+
+    :raises NoSuchUser: one that cannot exist belongs to no user.
+    """
+    try:
+        return canonical_name(name)
+    except BadName:
+        raise NoSuchUser(f"There is no user {name!r} on this server.") from None
 
 
 class KnownNames:

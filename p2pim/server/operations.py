@@ -25,7 +25,7 @@ from p2pim.errors import NoSuchUser, P2pimError, StorageError, Usage
 from p2pim.net.certificates import fingerprint_of_pem, format_fingerprint
 from p2pim.net.server_tls import make_context
 from p2pim.server.folder import DataFolder
-from p2pim.storage import accounts, groups, mail
+from p2pim.storage import accounts, groups, mail, stored_files
 from p2pim.storage.database import prepare_file
 
 Json = dict[str, Any]
@@ -110,10 +110,10 @@ def invite(db: sqlite3.Connection, params: Params, now: float) -> Json:
 
 
 def stats(db: sqlite3.Connection, params: Params, now: float) -> Json:
-    """What a stopped server knows: the counters, and the mail that waits."""
+    """What a stopped server knows: the counters, and the mail and files that wait."""
     users = [{**user, "online": False, "sessions": []} for user in accounts.list_accounts(db)]
     return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None,
-            "mail": mail.totals(db)}  # fmt: skip
+            "mail": mail.totals(db), "files": stored_files.totals(db)}  # fmt: skip
 
 
 # --- the database as a whole

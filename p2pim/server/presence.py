@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2pim.core.limits import PRESENCE_DELAY, PRESENCE_INTERVAL
-from p2pim.core.presence import OFFLINE, PresenceGraph
-from p2pim.server.sessions import Directory
+from p2pim.core.presence import BLOCKED, NO_RELATION, OFFLINE, UNKNOWN, PresenceGraph
+from p2pim.server.sessions import Directory, Session
 from p2pim.wire.messages import Person, PresenceChanged, encode
 
 
@@ -31,19 +31,19 @@ class Announcer:
     def person(self, target: str, viewer: str) -> Person:
         """What ``viewer`` sees of ``target``."""
         relation = self._relation(target, viewer)
-        user = self._directory.users.get(target)
-        if user is None or self.graph.hidden(target, viewer):
+        if not self.graph.shows(target, viewer):
+            return Person(target, UNKNOWN, [], relation)
+        if self.graph.blocks(target, viewer):
             return Person(target, OFFLINE, [], relation)
-        return self._shown(target, self.graph.knows_address(target, viewer), relation)
+        return self._shown(target, relation)
 
     def people(self, viewer: str) -> list[Person]:
-        """For a newcomer: contacts, everybody else whom ``viewer`` sees, and whom they have blocked."""
+        """For a newcomer: contacts, requests, everybody else whom ``viewer`` sees, and whom they have blocked."""
         entry = self._directory.users[viewer].entry
-        names = dict.fromkeys([*sorted(entry.contacts), *self.graph.visible_to(viewer)])
-        blocked = sorted(name for name in entry.blocked if name not in names)
-        return [self.person(name, viewer) for name in names] + [
-            Person(name, OFFLINE, [], "blocked") for name in blocked
-        ]
+        listed = [*sorted(entry.contacts), *sorted(entry.asks), *sorted(entry.requested)]
+        names = dict.fromkeys([*listed, *self.graph.visible_to(viewer)])
+        people = [self.person(name, viewer) for name in names if name not in entry.blocked]
+        return people + [Person(name, OFFLINE, [], BLOCKED) for name in sorted(entry.blocked)]
 
     def online(self, viewer: str) -> list[Person]:
         """Everyone online whom ``viewer`` may see."""
@@ -52,18 +52,14 @@ class Announcer:
 
     def _relation(self, target: str, viewer: str) -> str:
         user = self._directory.users.get(viewer)
-        if user is None:
-            return ""
-        if target in user.entry.blocked:
-            return "blocked"
-        return "contact" if target in user.entry.contacts else ""
+        return user.entry.relation(target) if user is not None else NO_RELATION
 
-    def _shown(self, target: str, with_address: bool, relation: str) -> Person:
+    def _shown(self, target: str, relation: str) -> Person:
         user = self._directory.users.get(target)
         status = user.status if user is not None else OFFLINE
         if user is None or status == OFFLINE:
             return Person(target, OFFLINE, [], relation)
-        visible = [s.as_device(with_address) for s in user.sessions.values() if s.status != "invisible"]
+        visible = [s.as_device() for s in user.sessions.values() if s.status != "invisible"]
         return Person(target, status, visible, relation)
 
     # --- news
@@ -74,12 +70,16 @@ class Announcer:
         if self._call is None and not self._stopped:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 
-    def tell_one(self, target: str, viewer: str) -> None:
-        """Only for ``viewer`` does ``target`` look different now: they were blocked, listed, or no longer."""
+    def tell_one(self, target: str, viewer: str, but: Session | None = None) -> None:
+        """Only for ``viewer`` does ``target`` look different now: they were blocked, became a contact, ask to be one.
+
+        All devices of the viewer are told, ``but`` one perhaps, which knows it.
+        """
         person = self.person(target, viewer)
         body = encode(PresenceChanged(person))
         for session in self._directory.of(viewer):
-            session.client.send_frame(body)
+            if session is not but:
+                session.client.send_frame(body)
 
     def stop(self) -> None:
         """Tell nobody anything any more: not even that those who are signed out now have gone."""
@@ -104,12 +104,12 @@ class Announcer:
             self._call = self._clock.callLater(max(wait, PRESENCE_DELAY), self._tell)
 
     def _announce(self, name: str, blocked: frozenset[str]) -> None:
-        """One encoding for those who may see the addresses, one for the others; to them all as it is."""
-        bodies: dict[tuple[bool, str], bytes] = {}
+        """One encoding for all who stand in the same relation to ``name``; to them all as it is."""
+        bodies: dict[str, bytes] = {}
         for viewer in self.graph.audience(name, blocked):
-            key = self.graph.knows_address(name, viewer), self._relation(name, viewer)
-            body = bodies.get(key)
+            relation = self._relation(name, viewer)
+            body = bodies.get(relation)
             if body is None:
-                body = bodies[key] = encode(PresenceChanged(self._shown(name, *key)))
+                body = bodies[relation] = encode(PresenceChanged(self._shown(name, relation)))
             for session in self._directory.of(viewer):
                 session.client.send_frame(body)

@@ -1,4 +1,4 @@
-"""What a signed-in device may ask for, envelopes excepted: contacts, look-ups, presence, splices."""
+"""What a signed-in device may ask for, envelopes excepted: look-ups, presence, splices; contacts are next door."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from p2pim.core.names import canonical_name
-from p2pim.core.presence import STATUSES
+from p2pim.core.presence import STATUSES, UNKNOWN
 from p2pim.errors import (
     BadMessage,
-    BadName,
     Blocked,
     DatabaseDown,
     NoSuchUser,
     P2pimError,
-    PeerRefused,
     RateLimited,
     UnexpectedMessage,
 )
-from p2pim.server.names import KnownNames
+from p2pim.server.contacts import ContactDesk
+from p2pim.server.names import KnownNames, canonical_user
 from p2pim.server.sessions import Session
 from p2pim.server.splices import SpliceDesk
 from p2pim.server.store import Store
 from p2pim.server.users import Users
-from p2pim.storage import accounts
+from p2pim.storage import accounts, contacts
 from p2pim.wire.messages import (
     AddContact,
     BlockUser,
-    Done,
+    Device,
     Failed,
     Found,
     Got,
     LookUp,
     Message,
     OpenSplice,
+    Person,
     Ping,
     Pong,
     RemoveContact,
@@ -51,14 +50,7 @@ from p2pim.wire.messages import (
 
 _log = Logger()
 Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
-
-
-def _canonical(name: str) -> str:
-    """A name in a request: one that cannot exist belongs to no user."""
-    try:
-        return canonical_name(name)
-    except BadName:
-        raise NoSuchUser(f"There is no user {name!r} on this server.") from None
+"""Gives the answer to a request of a session; a `P2pimError` becomes `Failed`."""
 
 
 class Requests:
@@ -88,10 +80,11 @@ class Requests:
         self._splices = splices
         self._got = got
         self._to_group = to_group
+        desk = ContactDesk(clock, store, users.announcer, splices)
         self._answers: dict[type[Message], Answer] = {
-            AddContact: self._add_contact,
-            RemoveContact: self._remove_contact,
-            BlockUser: self._block,
+            AddContact: desk.add,
+            RemoveContact: desk.remove,
+            BlockUser: desk.block,
             LookUp: self._look_up,
             WhoIsOnline: self._who_is_online,
             OpenSplice: self._open_splice,
@@ -161,46 +154,21 @@ class Requests:
     def _fail(session: Session, request: int, error: P2pimError) -> None:
         session.send(Failed(request, error.code, error.message, error.retry_after))
 
-    async def _add_contact(self, session: Session, message: AddContact) -> Message:
-        me, other = session.user.name, _canonical(message.user)
-        if me == other:
-            raise PeerRefused("You need not be your own contact.")
-        await self._store.write(partial(accounts.add_contact, owner=me, contact=other))
-        graph = self._announcer.graph
-        graph.add_contact(me, other)
-        if other in graph.audience(me):  # who is listed may see addresses
-            self._announcer.tell_one(me, other)
-        return Found(message.id, [self._announcer.person(other, me)])
-
-    async def _remove_contact(self, session: Session, message: RemoveContact) -> Message:
-        me, other = session.user.name, _canonical(message.user)
-        await self._store.write(partial(accounts.remove_contact, owner=me, contact=other))
-        self._announcer.graph.remove_contact(me, other)
-        return Done(message.id)
-
-    async def _block(self, session: Session, message: BlockUser) -> Message:
-        me, other = session.user.name, _canonical(message.user)
-        if me == other:
-            raise PeerRefused("You cannot block yourself.")
-        await self._store.write(partial(accounts.set_blocked, owner=me, other=other, blocked=message.blocked))
-        entry = session.user.entry
-        if message.blocked and other not in entry.blocked:
-            watching = other in self._announcer.graph.audience(me)
-            entry.blocked.add(other)
-            self._splices.sever(me, other)
-        else:
-            entry.blocked.discard(other)
-            watching = other in self._announcer.graph.audience(me)
-        if watching:
-            self._announcer.tell_one(me, other)
-        return Done(message.id)
-
     async def _look_up(self, session: Session, message: LookUp) -> Message:
-        names = [_canonical(name) for name in message.users]
+        names = [canonical_user(name) for name in message.users]
         for name in names:
             if await self._blocks(name, session.user.name):
                 raise Blocked(f"{name} has blocked you.")
-        return Found(message.id, [self._announcer.person(name, session.user.name) for name in names])
+        return Found(message.id, [await self._person(name, session.user.name) for name in names])
+
+    async def _person(self, name: str, viewer: str) -> Person:
+        """What ``viewer`` sees of ``name``. Of strangers only which devices they have, signed in or not, so that they
+        can be written to."""
+        person = self._announcer.person(name, viewer)
+        if person.status != UNKNOWN:
+            return person
+        ids = await self._store.read(partial(contacts.device_ids, name=name))
+        return Person(name, UNKNOWN, [Device(id, "") for id in ids], person.relation)
 
     async def _blocks(self, name: str, asker: str) -> bool:
         """Whether ``name`` has blocked ``asker``.
@@ -218,7 +186,7 @@ class Requests:
         return Found(message.id, self._announcer.online(session.user.name))
 
     async def _open_splice(self, session: Session, message: OpenSplice) -> Message:
-        name = _canonical(message.user)
+        name = canonical_user(message.user)
         if name not in self._users.directory.users and not await self._names.exists(name):
             raise NoSuchUser
         mine, theirs, seconds = self._splices.open(session, name, message.device)

@@ -15,8 +15,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address
-from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, STOP_WAIT, SWEEP
-from p2pim.errors import BadConfig, P2pimError
+from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, STOP_WAIT, STORE_SWEEP, SWEEP
+from p2pim.errors import BadConfig, P2pimError, StorageError
 from p2pim.net.certificates import ensure_certificate, format_fingerprint
 from p2pim.net.poll import AVAILABLE, Poll
 from p2pim.net.server_tls import ServerTls
@@ -26,7 +26,9 @@ from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
 from p2pim.server.passwords import Passwords, PasswordThreads
 from p2pim.server.settings import ServerSettings
+from p2pim.server.store_bulk import DiskThreads
 from p2pim.storage.database import Database
+from p2pim.storage.stored_files import StoredFolder
 
 _log = Logger()
 
@@ -67,6 +69,7 @@ class ServerService(Service):
         self._ports: list[Any] = []
         self._loops: list[LoopingCall] = []
         self._database: Database | None = None
+        self._disk: DiskThreads | None = None
         self._poll: Poll | None = None
         self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
@@ -99,16 +102,28 @@ class ServerService(Service):
         tls = ServerTls(*certificate_files(self.settings, self.folder))
         self._database = Database(self._reactor, self.folder.database, "server")
         passwords = Passwords(self._threads.run)
+        self._disk = DiskThreads(self._reactor)
         self.house = House(
-            self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom, self.beside
-        )
+            self._reactor, self.settings, self._database, passwords, tls, time.time, os.urandom, self.beside,
+            self._stored(), self._disk,
+        )  # fmt: skip
         self._poll = Poll(self._reactor, self.house.flusher) if AVAILABLE else None
         self._ports.append(self._listen_for_clients(self.house))
         self._ports.append(self._listen_for_operators(self.house))
         self._threads.start()
+        self._disk.start()
+        self._every(STORE_SWEEP, self._expire_files, now=True)
         self._every(SWEEP, self.house.sweep)
         self._every(COUNTER_FLUSH, self.house.write_counters)
         self._reactor.callWhenRunning(self._ready)
+
+    def _stored(self) -> StoredFolder:
+        stored = StoredFolder(self.folder.files)
+        try:
+            stored.make()
+        except OSError as error:
+            raise StorageError(f"The folder {stored.path} cannot be used: {error.strerror}.") from error
+        return stored
 
     def _listen_for_clients(self, house: House) -> Any:
         server = self.settings.server
@@ -124,10 +139,15 @@ class ServerService(Service):
         factory = AdminFactory(AdminDesk(house, self.folder))
         return self._reactor.listenUNIX(self.folder.socket_address(), factory, mode=0o600)
 
-    def _every(self, seconds: float, call: Callable[[], Any]) -> None:
+    def _expire_files(self) -> Deferred[None]:
+        assert self.house is not None
+        done = Deferred.fromCoroutine(self.house.files.expire())
+        return done.addErrback(lambda failure: _log.error("the store: {reason}", reason=failure.getErrorMessage()))
+
+    def _every(self, seconds: float, call: Callable[[], Any], *, now: bool = False) -> None:
         loop = LoopingCall(call)
         loop.clock = self._reactor
-        loop.start(seconds, now=False).addErrback(lambda failure: _log.failure("a periodic task ended", failure))
+        loop.start(seconds, now=now).addErrback(lambda failure: _log.failure("a periodic task ended", failure))
         self._loops.append(loop)
 
     def _ready(self) -> None:
@@ -166,9 +186,11 @@ class ServerService(Service):
         for key in ("port", "interface", "data"):
             if getattr(settings.server, key) != getattr(self.settings.server, key):
                 _log.warn("server.{key} has changed, which needs a restart", key=key)
-        self.settings = settings
+        self.settings, told = settings, self.house.p2p_server()
         self.house.use(settings)
         self.beside.use(self._ports[0].getHost().port, settings.p2p)
+        if self.house.p2p_server() != told:
+            self.house.tell_p2p_server()
         self._write_ready()
         _log.info("reloaded, fingerprint={fingerprint}", fingerprint=format_fingerprint(self.house.tls.fingerprint))
 
@@ -188,11 +210,14 @@ class ServerService(Service):
         if self.house is not None:
             await self._take_leave(self.house)
             await self.house.write_counters()
+            await self.house.files.let_go()
         if self._poll is not None:
             self._poll.close()
         if self._database is not None:
             await self._database.close()
         self._threads.stop()
+        if self._disk is not None:
+            self._disk.stop()
         self.folder.socket.unlink(missing_ok=True)
         self.folder.unlock()
 

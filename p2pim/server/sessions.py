@@ -82,9 +82,9 @@ class Session:
         """Send a message to the device."""
         self.client.send_frame(encode(message))
 
-    def as_device(self, with_address: bool) -> Device:
-        """What others may know of this device."""
-        return Device(self.device, self.device_name, self.address if with_address else "", self.since)
+    def as_device(self) -> Device:
+        """What those who may see this device know of it."""
+        return Device(self.device, self.device_name, self.address, self.since)
 
 
 class Directory:

@@ -14,6 +14,7 @@ from p2pim.storage.mail import Quota
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0.1, le=3600.0)]
+Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -55,6 +56,19 @@ class LimitsSection(Struct, frozen=True, kw_only=True):
     heartbeat: Seconds = limits.HEARTBEAT
     patience: Seconds = limits.PATIENCE
     handshake: Seconds = limits.HANDSHAKE
+
+
+class FilesSection(Struct, frozen=True, kw_only=True):
+    """``[files]``: files kept for people who are away, sealed. Quotas in bytes."""
+
+    enabled: bool = True
+    """Whether this server keeps files at all."""
+    quota: Bytes = limits.STORE_BYTES
+    """All of them together."""
+    quota_per_sender: Bytes = limits.STORE_PER_SENDER
+    quota_per_recipient: Bytes = limits.STORE_PER_RECIPIENT
+    days: Annotated[float, Meta(ge=0.01, le=3650.0)] = limits.STORE_DAYS
+    """A file that nobody has fetched is deleted after so many days."""
 
 
 class MailSection(Struct, frozen=True, kw_only=True):
@@ -109,4 +123,5 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     limits: LimitsSection = msgspec.field(default_factory=LimitsSection)
     mail: MailSection = msgspec.field(default_factory=MailSection)
     p2p: P2pSection = msgspec.field(default_factory=P2pSection)
+    files: FilesSection = msgspec.field(default_factory=FilesSection)
     web: WebSection = msgspec.field(default_factory=WebSection)

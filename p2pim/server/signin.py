@@ -43,7 +43,7 @@ from p2pim.server.settings import ServerSettings
 from p2pim.server.store import Store
 from p2pim.server.users import Users
 from p2pim.storage import accounts, keys
-from p2pim.storage.accounts import Lists
+from p2pim.storage.contacts import Lists
 from p2pim.storage.keys import Standing
 from p2pim.wire.messages import Register, SignIn
 
@@ -132,12 +132,13 @@ class SignInDesk:
     async def _by_token(self, name: str, message: SignIn, token: bytes) -> _Proved:
         now = self._wall()
         work = partial(accounts.resume, name=name, device=message.device, token=token, now=now)
-        revocations = -1
-        while revocations != self._store.revocations:
-            revocations = self._store.revocations
+        revision, touch = None, True
+        while revision != self._store.revision(name):
+            revision = self._store.revision(name)
             resumed, standing = await self._store.read(lambda db: (work(db), keys.standing(db, name, message.device)))
-        if resumed.touch:
-            await self._store.write(partial(accounts.touch_device, name=name, device=message.device, now=now))
+            if resumed.touch and touch:
+                await self._store.write(partial(accounts.touch_device, name=name, device=message.device, now=now))
+                touch = False
         return _Proved(resumed.lists, token, standing)
 
     async def _by_password(self, name: str, message: SignIn, password: str, host: str) -> _Proved:
@@ -174,9 +175,9 @@ class SignInDesk:
             name=name, device=message.device, device_name=message.device_name, token=token, now=self._wall(),
             proven=proven,
         )  # fmt: skip
-        revocations = -1
-        while revocations != self._store.revocations:
-            revocations = self._store.revocations
+        revision = None
+        while revision != self._store.revision(name):
+            revision = self._store.revision(name)
             try:
                 proved = await self._store.write(
                     lambda db: _Proved(work(db), token, keys.standing(db, name, message.device))
@@ -207,7 +208,7 @@ class SignInDesk:
         await self._make(name, message, token := self._random_bytes(TOKEN_BYTES), mode == "invite")
         self._names.learn(name)
         _log.info("registered {user} from {host}", user=name, host=origin.host)
-        proved = _Proved(Lists([], []), token, Standing(message.device_name, -1, 0))
+        proved = _Proved(Lists(), token, Standing(message.device_name, -1, 0))
         return self._open(name, proved, message, "online", origin)
 
     async def _make(self, name: str, message: Register, token: bytes, invited: bool) -> None:
@@ -247,8 +248,9 @@ class SignInDesk:
     def _open(self, name: str, proved: _Proved, message: SignIn | Register, status: str, origin: Origin) -> Admitted:
         self._check_room(name, message.device)
         limits = self._settings().limits
+        lists = proved.lists
         session = self._users.arrive(
-            Entry(name, proved.lists.contacts, proved.lists.blocked),
+            Entry(name, lists.contacts, lists.blocked, lists.requested, lists.asks),
             message.device,
             origin.client,
             id=self._random_bytes(SESSION_BYTES),

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from p2pim.core.limits import LIST_REVISIONS
 from p2pim.errors import DatabaseDown
 
 T = TypeVar("T")
@@ -34,6 +35,16 @@ class Store:
     def __init__(self, database: IDatabase) -> None:
         self._database = database
         self.revocations = 0
+        self._revisions = [0] * LIST_REVISIONS
+
+    def lists_changed(self, *names: str) -> None:
+        """The lists of these users have been changed, and what is known of those online after it."""
+        for name in names:
+            self._revisions[hash(name) % LIST_REVISIONS] += 1
+
+    def revision(self, name: str) -> tuple[int, int]:
+        """Is another after a change of the account of ``name`` or of their lists: whoever read before reads again."""
+        return self.revocations, self._revisions[hash(name) % LIST_REVISIONS]
 
     async def read(self, work: Work[T]) -> T:
         """What ``work`` returns.

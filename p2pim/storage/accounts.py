@@ -1,4 +1,4 @@
-"""Accounts, devices, contacts and counters in the server's database.
+"""Accounts, devices, blocks and counters in the server's database; contacts are in `p2pim.storage.contacts`.
 
 Each function takes the connection first: `functools.partial` makes it the work that `Database.read` and
 `Database.write` run, and the operator's commands call it directly on a stopped server's file. Names are canonical.
@@ -18,6 +18,7 @@ from typing import Any
 from p2pim.core.counters import Increase
 from p2pim.core.limits import CONTACTS, DEVICES, TOKEN_LIFETIME, TOKEN_TOUCH
 from p2pim.errors import AccountDisabled, BadToken, InviteNeeded, NameTaken, NoSuchUser, TooMany, UnknownUser
+from p2pim.storage.contacts import Lists, ids_of, load_lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,6 @@ class Account:
     name: str
     password: str
     disabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """A user's contacts and whom they have blocked."""
-
-    contacts: list[str]
-    blocked: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +117,6 @@ def _one(cursor: sqlite3.Cursor) -> None:
 
 
 # --- sign-in
-
-
-def load_lists(db: sqlite3.Connection, account: int) -> Lists:
-    """The contacts and blocks of an account."""
-    contacts = db.execute(
-        "SELECT name FROM contacts JOIN accounts ON accounts.id = contact WHERE owner = ? ORDER BY name", (account,)
-    )
-    blocked = db.execute("SELECT name FROM blocks JOIN accounts ON accounts.id = blocked WHERE owner = ?", (account,))
-    return Lists([row[0] for row in contacts], [row[0] for row in blocked])
 
 
 def resume(db: sqlite3.Connection, name: str, device: bytes, token: bytes, now: float) -> Resumed:
@@ -246,28 +230,7 @@ def _store_device(
     )
 
 
-# --- contacts
-
-
-def add_contact(db: sqlite3.Connection, owner: str, contact: str) -> None:
-    """Put ``contact`` on the list of ``owner``; nothing changes when it is there.
-
-    :raises NoSuchUser: one of the two does not exist.
-    :raises TooMany: the list is full.
-    """
-    owner_id, contact_id = _ids(db, owner, contact)
-    db.execute("INSERT OR IGNORE INTO contacts (owner, contact) VALUES (?, ?)", (owner_id, contact_id))
-    (count,) = db.execute("SELECT count(*) FROM contacts WHERE owner = ?", (owner_id,)).fetchone()
-    if count > CONTACTS:
-        raise TooMany(f"Your contact list has {CONTACTS} people, which is the limit; remove somebody first.")
-
-
-def remove_contact(db: sqlite3.Connection, owner: str, contact: str) -> None:
-    """Take ``contact`` off the list of ``owner``; nothing changes when it is not there.
-
-    :raises NoSuchUser: one of the two does not exist.
-    """
-    db.execute("DELETE FROM contacts WHERE owner = ? AND contact = ?", _ids(db, owner, contact))
+# --- blocks
 
 
 def set_blocked(db: sqlite3.Connection, owner: str, other: str, blocked: bool) -> None:
@@ -276,7 +239,7 @@ def set_blocked(db: sqlite3.Connection, owner: str, other: str, blocked: bool) -
     :raises NoSuchUser: one of the two does not exist.
     :raises TooMany: as many are blocked as can be.
     """
-    ids = _ids(db, owner, other)
+    ids = ids_of(db, owner, other)
     if not blocked:
         db.execute("DELETE FROM blocks WHERE owner = ? AND blocked = ?", ids)
         return
@@ -298,16 +261,6 @@ def blocks(db: sqlite3.Connection, owner: str, other: str) -> bool:
 def missing(db: sqlite3.Connection, names: Iterable[str]) -> list[str]:
     """Those of ``names`` that have no account."""
     return [name for name in names if not exists(db, name)]
-
-
-def _ids(db: sqlite3.Connection, owner: str, other: str) -> tuple[int, int]:
-    ids = []
-    for name in (owner, other):
-        row = db.execute("SELECT id FROM accounts WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise NoSuchUser(f"There is no user {name!r} on this server.")
-        ids.append(int(row[0]))
-    return ids[0], ids[1]
 
 
 # --- counters

@@ -11,6 +11,7 @@ applied. Before an upgrade the file is copied beside itself; a file from a newer
 
 from __future__ import annotations
 
+import glob
 import sqlite3
 from collections.abc import Callable
 from importlib import resources
@@ -69,7 +70,9 @@ def _upgrade(connection: sqlite3.Connection, path: Path, steps: list[tuple[int, 
     if present > newest:
         raise SchemaTooNew(f"{path} has schema {present}, this p2pim knows {newest}; upgrade p2pim.")
     if 0 < present < newest:
-        backup = sqlite3.connect(path.with_name(f"{path.name}.before-{newest}"))
+        copy = path.with_name(f"{path.name}.before-{newest}")
+        copy.touch(mode=0o600)
+        backup = sqlite3.connect(copy)
         with backup:
             connection.backup(backup)
         backup.close()
@@ -169,6 +172,22 @@ class Database:
         idle, self._idle = self._idle, []
         for waiting in idle:
             waiting.callback(None)
+
+    async def empty_log(self) -> None:
+        """Move all that was written into the file itself, and leave nothing of it in the write-ahead log.
+
+        While somebody reads, that waits for them, a few seconds at most; the log is then emptied another time.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._writer.runWithConnection(work)
+
+    def drop_backups(self) -> None:
+        """Remove the copies of the file that were made before upgrades."""
+        for copy in self.path.parent.glob(f"{glob.escape(self.path.name)}.before-*"):
+            copy.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Let what was handed in commit, then close the file; closing it once more is nothing."""

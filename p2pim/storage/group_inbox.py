@@ -45,7 +45,8 @@ class GroupInbox:
         else:
             found = db.execute(
                 "SELECT 1 FROM messages WHERE user = ?1 AND device = ?2 AND id = ?3"
-                " UNION ALL SELECT 1 FROM early WHERE user = ?4 AND device = ?2 AND id = ?3",
+                " UNION ALL SELECT 1 FROM early WHERE user = ?4 AND device = ?2 AND id = ?3"
+                " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3",
                 ("#" + kept.group, device, id, sender),
             ).fetchone()
         return Taken(known=True, chat=True) if found is not None else None

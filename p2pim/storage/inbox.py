@@ -19,15 +19,29 @@ from p2pim.core.limits import REORDER_WAIT
 from p2pim.core.megolm import MEGOLM
 from p2pim.errors import CannotOpen, NotMeant
 from p2pim.storage.database import Database
+from p2pim.storage.left_files import keep_offer
 from p2pim.storage.outbox import MINE, Confirmed, confirm_in, confirm_read_in
-from p2pim.wire.signals import AnySignal, ChatMessage, GroupKey, ReadMark, Receipt, Sealed
+from p2pim.wire.signals import AnySignal, ChatMessage, FileLeft, GroupKey, ReadMark, Receipt, Sealed
 
 OpenIn = Callable[[sqlite3.Connection, str, bytes, Sealed], AnySignal]
 """Opens what a device of a user sealed, inside a transaction. Raises `CannotOpen`."""
 
 CLOCK_AHEAD = 86_400_000
 """Milliseconds by which a sender's clock is believed to be ahead of mine."""
-COLUMNS = "id, user, device, seq, text, sent_at, received_at, route, address"
+_KNOWN = (
+    "SELECT 1 FROM messages WHERE user = ?1 AND device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3"
+)
+_KNOWN_OF_MINE = (
+    "SELECT 1 FROM own_copies WHERE device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
+    " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3"
+)
+_SHOW = (
+    "INSERT INTO messages (id, user, device, seq, text, sent_at, received_at, route, address, state, author)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +224,7 @@ class InboxStore:
         sender, device, id = envelope.sender, envelope.device, envelope.message
         if not id:
             return False
-        table = "own_copies WHERE" if sender == self._me else "messages WHERE user = ?1 AND"
-        query = (
-            f"SELECT 1 FROM {table} device = ?2 AND id = ?3"
-            " UNION ALL SELECT 1 FROM early WHERE user = ?1 AND device = ?2 AND id = ?3"
-        )
+        query = _KNOWN_OF_MINE if sender == self._me else _KNOWN
         return db.execute(query, (sender, device, id)).fetchone() is not None
 
     def _opened_in(self, db: sqlite3.Connection, envelope: Envelope, signal: AnySignal, now: float) -> Taken:
@@ -232,6 +242,8 @@ class InboxStore:
             return Taken(later=[(each, self._take_in(db, each, now)) for each in waited])
         if isinstance(signal, ReadMark) and sender == self._me:
             mark_read_in(db, signal.conversation, at, signal.message)
+        if isinstance(signal, FileLeft):
+            keep_offer(db, sender, device, signal)
         return Taken(signal=signal)
 
     def _chat_in(self, db: sqlite3.Connection, envelope: Envelope, chat: ChatMessage, now: float) -> Taken:
@@ -321,11 +333,7 @@ class _Order:
             if not self._own_copy(m):
                 return False
             values = (m.id, m.conversation, MINE, *came, "sent", "")
-        row = self._db.execute(
-            f"INSERT INTO messages ({COLUMNS}, state, author) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING RETURNING 1",
-            values,
-        ).fetchone()
+        row = self._db.execute(_SHOW, values).fetchone()
         return row is not None
 
     def _own_copy(self, m: Arrived) -> bool:
@@ -338,14 +346,14 @@ class _Order:
 def mark_read_in(
     db: sqlite3.Connection, conversation: str, at: int, up_to: bytes | None = None
 ) -> list[tuple[bytes, bytes]]:
-    """What came in ``conversation`` (until the message ``up_to`` came) has been seen; (device, id) where that is new."""
-    query, values = "", [at, conversation]
+    """What came in ``conversation``, until the message ``up_to``, has been seen; (device, id) where that is new."""
+    query, values = "SELECT max(number) FROM messages WHERE user = ?", list[str | bytes]([conversation])
     if up_to is not None:
-        query = " AND number <= (SELECT max(number) FROM messages WHERE user = ? AND id = ?)"
-        values = [at, conversation, conversation, up_to]
+        query, values = f"{query} AND id = ?", [conversation, up_to]
+    (number,) = db.execute(query, values).fetchone()
     rows = db.execute(
-        f"UPDATE messages SET state = 'read', read_at = ? WHERE user = ? AND state = 'received'{query}"
+        "UPDATE messages SET state = 'read', read_at = ? WHERE user = ? AND state = 'received' AND number <= ?"
         " RETURNING device, id",
-        values,
+        (at, conversation, number or 0),
     ).fetchall()
     return [(row[0], row[1]) for row in rows]

@@ -94,16 +94,6 @@ def remove_device(db: sqlite3.Connection, user: str, device: bytes) -> None:
         raise NoSuchDevice("You have no such device.")
 
 
-def idle_devices(db: sqlite3.Connection, before: float, limit: int) -> list[tuple[str, bytes]]:
-    """Devices (their user, their id) that have not signed in since ``before``, the longest idle first."""
-    rows = db.execute(
-        "SELECT a.name, d.id FROM devices d JOIN accounts a ON a.id = d.account WHERE used_at < ?"
-        " ORDER BY used_at LIMIT ?",
-        (before, limit),
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
 # --- keys
 
 

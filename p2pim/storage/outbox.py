@@ -107,12 +107,15 @@ class OutboxStore:
 
     def _copy_in(self, db: sqlite3.Connection, conversation: str, target: Target, message: Outgoing) -> Copy | None:
         user, device = target
-        (oldest,) = db.execute(
+        (copied,) = db.execute(
             "SELECT min(seq) FROM copies WHERE conversation = ? AND user = ? AND device = ?",
             (conversation, user, device),
         ).fetchone()
+        (waiting,) = db.execute(  # what waits may have no copy yet, and is still to come
+            "SELECT min(seq) FROM messages WHERE user = ? AND state = 'waiting'", (conversation,)
+        ).fetchone()
         about = conversation if conversation.startswith("#") or user == self._me != conversation else ""
-        oldest = message.seq if oldest is None else min(oldest, message.seq)
+        oldest = min(seq for seq in (message.seq, copied, waiting) if seq is not None)
         chat = ChatMessage(message.id, message.seq, message.text, message.sent_at, oldest, about)
         try:
             sealed = self._seal(db, user, device, chat, message.id)

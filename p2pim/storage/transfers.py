@@ -84,6 +84,13 @@ def _record(row: sqlite3.Row) -> TransferRecord:
     return TransferRecord(**values)
 
 
+def save_in(connection: sqlite3.Connection, record: TransferRecord, manifest: bytes | None = None) -> None:
+    """Store ``record``, with a folder's manifest when it is new, as part of a larger commit."""
+    connection.execute(_SAVE, _values(record))
+    if manifest is not None:
+        connection.execute("INSERT OR REPLACE INTO transfer_manifests VALUES (?, ?)", (record.id, manifest))
+
+
 def _checkpoint(connection: sqlite3.Connection, id: bytes, position: int, digest: bytes) -> None:
     connection.execute("INSERT OR REPLACE INTO transfer_checkpoints VALUES (?, ?, ?)", (id, position, digest))
     connection.execute(

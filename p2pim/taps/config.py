@@ -21,8 +21,9 @@ Settings = TypeVar("Settings", bound=msgspec.Struct)
 Raw = dict[str, dict[str, Any]]
 
 ENVIRONMENT_PREFIX = "P2PIM_"
-PROGRAMS = ("server", "p2p", "peer")
-"""Sections that belong to another of our programs: their environment variables are none of this one's business."""
+SECTIONS = ("server", "tls", "limits", "p2p", "web", "p2p_server", "peer")
+"""The sections of all our programs, each of one program only: an environment variable of one that this program does not
+have is meant for another, and none of its business."""
 
 
 def load_config(
@@ -85,7 +86,7 @@ def _read_environment(environ: Mapping[str, str], known: Mapping[str, tuple[str,
             continue
         section, _, key = variable[len(ENVIRONMENT_PREFIX) :].lower().partition("__")
         if section not in known:
-            if section in PROGRAMS:
+            if section in SECTIONS:
                 continue
             nearest = _nearest(section, known, "P2PIM_{}__…", str.upper)
             raise BadConfig(f"Environment: unknown section in {variable}{nearest}.")

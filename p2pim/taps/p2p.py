@@ -1,4 +1,8 @@
-"""``twistd p2pim-p2p``: the standalone P2P server. Its one section of configuration is ``[p2p]``."""
+"""``twistd p2pim-p2p``: the standalone P2P server. Its one section of configuration is ``[p2p_server]``.
+
+Not ``[p2p]``, which is the integrated server's: both may run with the same environment, and what is set for one must
+not be read by the other.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +30,8 @@ from p2pim.taps.config import load_config
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
-class P2pSection(Struct, frozen=True, kw_only=True):
-    """``[p2p]`` of the standalone server."""
+class P2pServerSection(Struct, frozen=True, kw_only=True):
+    """``[p2p_server]``: where it listens and how much it answers."""
 
     port: Port = 9901
     """The UDP port that peers are told; 0 picks a free one."""
@@ -65,7 +69,7 @@ class P2pSection(Struct, frozen=True, kw_only=True):
 class P2pConfig(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
-    p2p: P2pSection = P2pSection()
+    p2p_server: P2pServerSection = P2pServerSection()
 
 
 class Options(usage.Options):
@@ -74,21 +78,28 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "Tells peers the addresses that they are seen from (STUN), so that they find direct paths."
     optParameters = [  # noqa: RUF012 - as Twisted wants it
-        ["config", "c", None, "A TOML file with a section [p2p]."],
+        ["config", "c", None, "A TOML file with a section [p2p_server]."],
         ["port", "p", None, "The UDP port (9901; 0 picks a free one)."],
         ["interface", "i", None, "The address to listen on (default: all)."],
         ["data", "d", None, "The folder of ready.json (p2pim-p2p)."],
     ]
 
+    def postOptions(self) -> None:
+        """Check the whole configuration while a mistake can still be told in one line."""
+        try:
+            read_config(self, os.environ).settings()
+        except P2pimError as error:
+            raise usage.UsageError(f"{error.code}: {error.message}") from None
 
-def read_config(options: Mapping[str, Any], environ: Mapping[str, str]) -> P2pSection:
+
+def read_config(options: Mapping[str, Any], environ: Mapping[str, str]) -> P2pServerSection:
     """The settings by file, environment and options.
 
     :raises BadConfig: something in it is unknown or wrong; the message says where.
     """
     file = Path(options["config"]) if options["config"] else None
     given = {name: options[name] for name in ("port", "interface", "data")}
-    return load_config(P2pConfig, file, environ, {"p2p": given}).p2p
+    return load_config(P2pConfig, file, environ, {"p2p_server": given}).p2p_server
 
 
 class P2pProgram(Service):
@@ -99,7 +110,7 @@ class P2pProgram(Service):
 
     log = Logger()
 
-    def __init__(self, reactor: Any, section: P2pSection, read: Callable[[], P2pSection]) -> None:
+    def __init__(self, reactor: Any, section: P2pServerSection, read: Callable[[], P2pServerSection]) -> None:
         self._reactor, self._read, self._section = reactor, read, section
         self._folder = section.data.absolute()
         self.p2p = P2pService(reactor, section.settings(), time.monotonic, os.urandom)
@@ -169,7 +180,7 @@ class P2pProgram(Service):
             self.log.error("the new addresses cannot be had: {error}", error=str(error))
         else:
             if section.data != self._section.data:
-                self.log.warn("p2p.data has changed, which needs a restart")
+                self.log.warn("p2p_server.data has changed, which needs a restart")
             self._section = section
             self.log.info("the configuration was reloaded")
             self._announce()
@@ -183,17 +194,11 @@ class P2pProgram(Service):
 
 
 def makeService(options: Mapping[str, Any]) -> IService:
-    """What twistd runs.
-
-    :raises usage.UsageError: the configuration is wrong.
-    """
+    """What twistd runs."""
     from twisted.internet import reactor
 
-    def read() -> P2pSection:
+    def read() -> P2pServerSection:
         return read_config(options, os.environ)
 
     use_steady_clock(reactor)
-    try:
-        return P2pProgram(reactor, read(), read)
-    except P2pimError as error:
-        raise usage.UsageError(f"{error.code}: {error.message}") from error
+    return P2pProgram(reactor, read(), read)

@@ -7,10 +7,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from platformdirs import user_data_path
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from p2pim.core.limits import AWAY_AFTER
 from p2pim.errors import BadConfig, NotSignedIn, P2pimError
 from p2pim.net.process import keep_freed_memory, use_steady_clock
 from p2pim.peer.agent import Agent
@@ -35,6 +36,7 @@ class PeerSection(Struct, frozen=True, kw_only=True):
     channel: Literal["auto", "tcp", "udp", "none"] = "auto"
     connect: Literal["chat", "lan", "never"] = "chat"
     p2p_server: str = ""
+    away_after: Annotated[float, Meta(ge=0, le=1440)] = AWAY_AFTER / 60
     web: str = "none"
     quota: int | None = None
 
@@ -64,6 +66,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
             p2p_server=p.p2p_server or None,
             channel=p.channel,
             connect=p.connect,
+            away_after=p.away_after * 60,
             quota=p.quota,
         )
 

@@ -38,6 +38,13 @@ class Options(usage.Options):
     ]
     optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
 
+    def postOptions(self) -> None:
+        """Check the whole configuration while a mistake can still be told in one line."""
+        try:
+            settings_from(self)
+        except P2pimError as error:
+            raise usage.UsageError(f"{error.code}: {error.message}") from None
+
 
 def allow_many_connections() -> None:
     """Let the process have as many files open as the system lets it: each connection is one."""
@@ -126,10 +133,7 @@ def p2p_settings(interface: str, port: int, section: P2pSection) -> P2pSettings:
 
 
 def makeService(options: Options) -> IService:
-    """The integrated server with these options.
-
-    :raises SystemExit: the configuration is wrong; one line says how.
-    """
+    """The integrated server with these options."""
     from twisted.internet import reactor
 
     def make_p2p(interface: str, port: int, section: P2pSection) -> IntegratedP2p:
@@ -137,7 +141,4 @@ def makeService(options: Options) -> IService:
 
     use_steady_clock(reactor)
     allow_many_connections()
-    try:
-        return SignallingServerService(reactor, lambda: settings_from(options), make_p2p)
-    except P2pimError as error:
-        raise SystemExit(f"p2pim-server: {error.code}: {error.message}") from None  # a UsageError would end with 0
+    return SignallingServerService(reactor, lambda: settings_from(options), make_p2p)

@@ -48,11 +48,27 @@ from p2pim.wire.keys import (
     RenameDevice,
 )
 from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailWaiting, Stored
+from p2pim.wire.store import (
+    AskStored,
+    BulkReady,
+    Chunk,
+    Committed,
+    DownloadOpened,
+    DropStored,
+    OpenDownload,
+    OpenUpload,
+    StoredEnded,
+    StoredStates,
+    UploadOpened,
+    UseTicket,
+)
 
 __all__ = [
     "ALPN",
+    "FEATURES",
     "MESSAGE",
     "OLDEST_VERSION",
+    "P2P_SERVER_CHANGES",
     "PROTOCOL_VERSION",
     "SIGNAL",
     "AckMail",
@@ -91,6 +107,7 @@ __all__ = [
     "NoMessageId",
     "OpenSplice",
     "P2pAddress",
+    "P2pServerChanged",
     "Password",
     "Payload",
     "Person",
@@ -129,14 +146,26 @@ ALPN: Final = b"p2pim/1"
 MESSAGE: Final = 0
 SIGNAL: Final = 1
 
+# What a client may say in `Hello` that it understands, beyond what every client of this version does.
+P2P_SERVER_CHANGES: Final = "p2p-server-changes"
+"""`P2pServerChanged`."""
+FEATURES: Final = (P2P_SERVER_CHANGES,)
+"""All that the clients of this software understand."""
+
+
 # --- client to server
 
 
 class Hello(Message, frozen=True, tag=1):
-    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes."""
+    """First of all: which protocol ``version`` I speak, and my ``software`` for the operator's eyes.
+
+    A message that its reader does not know ends the connection, so what has been added since the first version is sent
+    only to those who name it among their ``features``; features that nobody knows are passed over.
+    """
 
     version: int
     software: Label = ""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
 
 
 class SignIn(Message, frozen=True, tag=2):
@@ -181,14 +210,14 @@ class SetStatus(Message, frozen=True, tag=5):
 
 
 class AddContact(Message, frozen=True, tag=6):
-    """Put ``user`` on my contact list; answered by `Found` with their presence."""
+    """Ask ``user`` to be my contact, or agree to be theirs; answered by `Found` with what I may know of them then."""
 
     id: RequestId
     user: Name
 
 
 class RemoveContact(Message, frozen=True, tag=7):
-    """Take ``user`` off my contact list."""
+    """Be contacts no more, for both sides; or withdraw my request, or decline theirs."""
 
     id: RequestId
     user: Name
@@ -203,7 +232,10 @@ class BlockUser(Message, frozen=True, tag=8):
 
 
 class LookUp(Message, frozen=True, tag=9):
-    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist."""
+    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist.
+
+    Of somebody who is no contact only the ids of all their devices, signed in or not, so that they can be written to.
+    """
 
     id: RequestId
     users: Annotated[list[Name], Meta(max_length=64)]
@@ -257,13 +289,15 @@ class Device(Message, frozen=True):
 
 
 class Person(Message, frozen=True):
-    """A user and what may be known of their presence: ``status`` is online, away, busy or offline."""
+    """A user and what may be known of their presence: ``status`` is online, away, busy or offline; or empty: it is not
+    for the asker to know."""
 
     user: Name
     status: Label
     devices: list[Device] = field(default_factory=list)
     relation: Label = ""
-    """"contact", "blocked", or empty: how the asker lists this user."""
+    """How the asker stands to this user: "contact" (both have agreed), "requested" (the asker has asked), "asks" (this
+    user has), "blocked", or empty."""
 
 
 class Limits(Message, frozen=True):
@@ -348,7 +382,7 @@ class Incoming(Message, frozen=True, tag=36):
 
 
 class PresenceChanged(Message, frozen=True, tag=37):
-    """Someone I may see came, went, or changed."""
+    """Someone I may see came, went, or changed; or stands to me in another relation."""
 
     person: Person
 
@@ -360,15 +394,23 @@ class SignedOut(Message, frozen=True, tag=38):
     message: str
 
 
+class P2pServerChanged(Message, frozen=True, tag=40):
+    """From now on the P2P server to use is this one, as in `Welcome`; for clients with `P2P_SERVER_CHANGES`."""
+
+    p2p_server: P2pAddress | None
+
+
 FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
-    | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup
+    | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup | OpenUpload | OpenDownload | DropStored | UseTicket
+    | Chunk | AskStored
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
     | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
-    | GroupChanged
+    | GroupChanged | P2pServerChanged | UploadOpened | DownloadOpened | BulkReady | Committed | Chunk | StoredStates
+    | StoredEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

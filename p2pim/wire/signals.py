@@ -5,8 +5,8 @@ The same signals go by either route, so neither side needs to know which way one
 
 Conversations: `ChatMessage`, `Receipt`, `Typing`, `ReadMark`, `Query`, `Reply`. Sealing: `Sealed` and what it may
 hold. Negotiation of channels: `Offer`, `Answer`, `MoreCandidates`, `Decline`. On a channel alone: `Prove`, `Nominate`,
-`ChannelPing`, `ChannelPong`, `Bye`. Transfers: `FileOffer`, `FileAnswer`, `RangeRequest`, `FileState`; the bytes of a
-range are bulk, not signals (see `p2pim.wire.channel`).
+`ChannelPing`, `ChannelPong`, `Bye`. Transfers: `FileOffer`, `FileAnswer`, `RangeRequest`, `FileState`, `FileLeft`; the
+bytes of a range are bulk, not signals (see `p2pim.wire.channel`).
 """
 
 from __future__ import annotations
@@ -317,14 +317,39 @@ class FileState(Signal, frozen=True, tag=33):
     digest: Digest | None = None
 
 
+class FileLeft(Signal, frozen=True, tag=50):
+    """A file or folder waits at the server, sealed, as `FileOffer` has it; sent when all of it is there.
+
+    ``key`` opens it, ``digest`` is the BLAKE3 of the whole stream (manifest and content), ``expires`` says until when
+    the server keeps it, in seconds since 1970.
+    """
+
+    transfer: TransferId
+    file: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    key: Secret
+    digest: Digest
+    name: Annotated[str, Meta(max_length=1024)]
+    size: Offset
+    files: Annotated[int, Meta(ge=0, le=10_000_000)]
+    manifest_size: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    modified_ns: int = 0
+    comment: Annotated[str, Meta(max_length=2000)] = ""
+    folder: bool = False
+    executable: bool = False
+    expires: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<FileLeft {self.transfer.hex()}>"
+
+
 AnySignal = (
     ChatMessage | Receipt | Typing | Offer | Answer | MoreCandidates | Decline | Prove | Nominate | ChannelPing
     | ChannelPong | Bye | FileOffer | FileAnswer | RangeRequest | FileState | ReadMark | Query | Reply | Sealed | Inner
-    | AskAgain | GroupKey | AskGroupKey | Sas
+    | AskAgain | GroupKey | AskGroupKey | Sas | FileLeft
 )  # fmt: skip
 
 NEGOTIATION: Final = (Offer, Answer, MoreCandidates, Decline)
-TRANSFER: Final = (FileOffer, FileAnswer, RangeRequest, FileState)
+TRANSFER: Final = (FileOffer, FileAnswer, RangeRequest, FileState, FileLeft)
 CHANNEL_ONLY: Final = (Prove, Nominate, ChannelPing, ChannelPong, Bye)
 
 encode_signal: Callable[[Signal], bytes] = msgspec.msgpack.Encoder().encode

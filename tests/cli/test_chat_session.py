@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2pim.cli.chat.screen import LINES_KEPT
 from p2pim.cli.chat.session import ChatSession
+from p2pim.core.limits import TYPING_SHOWN
 from p2pim.errors import Interrupted, NoDirectPath, NoSuchUser, RateLimited
 from tests.cli.fakes import FakeBackend
 
@@ -51,6 +53,7 @@ class ChatCase(SynchronousTestCase):
 
     def draw(self) -> None:
         self.drawn += 1
+        self.screen.draw(80, 24)
 
     def start(self) -> None:
         self.session.start()
@@ -161,6 +164,63 @@ class MessageTests(ChatCase):
         self.assertEqual((self.screen.lines[0].text, self.screen.lines[0].state), ("yesterday", "read"))
 
 
+class HistoryTests(ChatCase):
+    """What was said before, and what is read now."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.past = [self.message(number) for number in range(1, 121)]
+        self.backend.answers["history"] = self.answer
+        self.start()
+
+    def message(self, number: int) -> dict[str, Any]:
+        return {
+            "id": f"{number:032x}", "number": number, "user": "bob", "direction": "in", "text": f"text {number}",
+            "route": "relay", "state": "read", "sent_at": NOW, "received_at": NOW, "read_at": None, "address": "",
+        }  # fmt: skip
+
+    def answer(self, params: dict[str, Any], item: Any) -> Deferred[dict[str, Any]]:
+        older = [message for message in self.past if message["number"] < (params.get("before") or 1000)]
+        return succeed({"messages": older[-params["limit"] :]})
+
+    def said(self) -> list[str]:
+        return [line.text for line in self.screen.lines if line.who]
+
+    def test_scrolling_to_the_top_fetches_what_is_older(self) -> None:
+        """Until there is no more."""
+        self.assertEqual(self.said(), [f"text {n}" for n in range(71, 121)])
+        for _ in range(60):
+            self.session.keys(b"\x1b[5~")
+        self.assertEqual(self.said(), [f"text {n}" for n in range(1, 121)])
+        self.assertEqual(self.screen.notice, "nothing was said before this")
+
+    def test_older_messages_are_fetched_by_a_command(self) -> None:
+        """As many as one likes, and the first of them is in sight."""
+        self.session.keys(b"/history 7\r")
+        self.assertEqual(self.said()[0], "text 64")
+        self.assertGreater(self.screen.scroll, 0)
+        self.session.keys(b"/history many\r")
+        self.assertIn("from 1 to", self.texts()[-1])
+
+    def test_a_long_history_ends_where_the_screen_does(self) -> None:
+        """A conversation of years is not held in memory."""
+        self.past = [self.message(number) for number in range(-5000, 121)]
+        for _ in range(10):
+            self.session.keys(b"/history 999\r")
+        self.assertEqual(len(self.screen.lines), LINES_KEPT)
+        self.assertIn("p2pim history", self.screen.notice)
+
+    def test_what_is_out_of_sight_is_not_read(self) -> None:
+        """Scrolled back, a message gets no receipt until it is before my eyes."""
+        self.assertEqual(len(self.asked("read")), 1)
+        self.session.keys(b"\x1b[5~")
+        self.happens("message", id="0a", user="bob", text="look", route="relay", address="", sent_at=NOW)
+        self.assertEqual(len(self.asked("read")), 1)
+        for _ in range(3):
+            self.session.keys(b"\x1b[6~")
+        self.assertEqual(len(self.asked("read")), 2)
+
+
 class CommandTests(ChatCase):
     """What begins with a slash."""
 
@@ -222,3 +282,34 @@ class EndTests(ChatCase):
         self.session.keys(b"hello\r")
         self.session.stop()
         self.assertTrue(self.sent[0].called)
+
+
+class WritingTests(ChatCase):
+    """That the other side is writing is shown for as long as it is likely."""
+
+    def test_a_notice_is_shown_for_some_seconds_and_renewed(self) -> None:
+        """Nothing says that somebody has stopped; whoever is writing says so again and again."""
+        self.start()
+        self.happens("typing", user="bob")
+        self.assertEqual(self.screen.notice, "bob is writing…")
+        self.clock.advance(TYPING_SHOWN - 1)
+        self.happens("typing", user="bob")
+        self.clock.advance(TYPING_SHOWN - 1)
+        self.assertEqual(self.screen.notice, "bob is writing…")
+        self.clock.advance(2)
+        self.assertEqual(self.screen.notice, "")
+
+    def test_others_who_write_are_not_shown_here(self) -> None:
+        """It is bob's conversation, and a message ends his writing."""
+        self.start()
+        self.happens("typing", user="carol")
+        self.assertEqual(self.screen.notice, "")
+        self.happens("typing", user="bob")
+        self.happens("message", id="1", user="bob", text="hi", route="tcp", address="", sent_at=NOW)
+        self.assertEqual(self.screen.notice, "")
+
+    def test_a_request_to_be_contacts_is_remarked(self) -> None:
+        """With what to type."""
+        self.start()
+        self.happens("contact-request", user="bob")
+        self.assertIn("p2pim add bob", self.texts()[-1])

@@ -105,9 +105,37 @@ class ContactTests(SynchronousTestCase):
             self.assertEqual((called.status, backend.asked), (0, [(command, {"user": "Bob"})]))
             self.assertIn("bob", called.out)
 
+    def test_adding_tells_what_came_of_it(self) -> None:
+        """Asked, or agreed."""
+        for relation, words in (("requested", "has to agree"), ("contact", "is a contact (online)")):
+            backend = FakeBackend({"add": {"user": "bob", "status": "online", "relation": relation}})
+            self.assertIn(words, Called(backend, "add", "bob").out)
+
+    def test_removing_tells_what_has_ended(self) -> None:
+        """A request of theirs, one of mine, or more."""
+        for was, words in (("asks", "declined"), ("requested", "withdrawn"), ("contact", "no contact")):
+            backend = FakeBackend({"remove": {"user": "bob", "removed": True, "was": was}})
+            self.assertIn(words, Called(backend, "remove", "bob").out)
+
+    def test_who_shows_who_asks_and_how_to_answer(self) -> None:
+        """They are no contacts, and not in the table."""
+        asks = {**self.PERSON, "user": "carol", "status": "unknown", "route": None, "relation": "asks"}
+        called = Called(FakeBackend({"who": {"people": [self.PERSON, asks]}}), "who")
+        self.assertNotIn("unknown", called.out)
+        self.assertRegex(called.out + called.err, "carol wants to be your contact: p2pim .*add carol")
+
+    def test_the_status_is_shown_and_set(self) -> None:
+        """With the address that the server sees."""
+        mine = {"user": "alice", "server": "h:1", "address": "10.0.0.2:5", "status": "away", "chosen": "online"}
+        backend = FakeBackend({"status": mine})
+        self.assertEqual(Called(backend, "status").out, "alice is away by itself, seen by h:1 at 10.0.0.2:5\n")
+        Called(backend, "status", "busy")
+        self.assertEqual(backend.asked, [("status", {"set": ""}), ("status", {"set": "busy"})])
+        self.assertEqual(Called(backend, "status", "asleep").status, 2)
+
 
 class MessageTests(SynchronousTestCase):
-    """msg and history."""
+    """msg."""
 
     SENT: ClassVar[dict[str, Any]] = {
         "id": "01",
@@ -152,19 +180,6 @@ class MessageTests(SynchronousTestCase):
         """Nothing is asked."""
         backend = FakeBackend()
         self.assertEqual((Called(backend, "msg", "bob", "  ").status, backend.asked), (2, []))
-
-    def test_history_shows_route_state_and_time(self) -> None:
-        """Mine and theirs; without the server."""
-        message = {
-            "id": "01", "user": "bob", "direction": "out", "text": "hello", "route": "relay", "state": "read",
-            "sent_at": "2026-01-31T12:00:00.000Z", "received_at": None, "read_at": None, "address": "h:1",
-        }  # fmt: skip
-        backend = FakeBackend({"history": {"messages": [message, {**message, "direction": "in", "text": "ho\x1b[2J"}]}})
-        called = Called(backend, "history", "bob", "--search", "h", "--limit", "7")
-        self.assertRegex(called.out, r"me: hello  \(relayed ✓✓\)\n.* bob: ho␛\[2J  \(relayed\)\n\Z")
-        self.assertEqual(called.online, [False])
-        self.assertEqual(backend.asked[0][1], {"user": "bob", "search": "h", "limit": 7, "before": ""})
-        self.assertEqual(Called(backend, "--json", "history", "bob").objects[0], message)
 
 
 class ChannelTests(SynchronousTestCase):

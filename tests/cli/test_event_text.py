@@ -12,7 +12,8 @@ from p2pim.peer import events
 
 VALUES: dict[str, Any] = {
     "at": 1.7e9, "same_lan": True, "rtt_ms": 0.4, "reasons": ({"rung": "tcp", "reason": "refused"},), "size": 2048,
-    "files": 3, "bytes": 1024, "total": 2048, "rate": 1e6, "seconds": 2.0, "kind": "tcp", "route": "tcp", "user": "bob",
+    "files": 3, "bytes": 1024, "total": 2048, "rate": 1e6, "seconds": 2.0, "expires_in": 9e5,
+    "kind": "tcp", "route": "tcp", "user": "bob",
     "name": "photos", "direction": "in", "transfer": "0f0f", "path": "/home/bob/photos",
 }  # fmt: skip
 SILENT = {"typing", "progress"}

@@ -82,8 +82,8 @@ class Path:
         kind, number = data[0], int.from_bytes(data[1:])
         if self.over:
             return
-        if self.life is not None:
-            self.life.heard(self.clock.seconds())
+        if self.life is not None and kind in (ALIVE, ACK):
+            self.life.answered(self.clock.seconds())
         if kind == HELLO:
             self.say(WELCOME)
         elif kind == WELCOME:

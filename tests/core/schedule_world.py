@@ -13,8 +13,8 @@ from functools import partial
 from typing import Final
 
 from p2pim.core import limits
-from p2pim.core.candidates import UDP
 from p2pim.core.arrivals import Arrivals
+from p2pim.core.candidates import UDP
 from p2pim.core.delivery import DELIVERED, Dispatch, Outgoing, Sending, Target
 from p2pim.core.gathering import Gatherer
 from p2pim.core.negotiation import State, stands

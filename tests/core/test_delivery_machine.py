@@ -335,7 +335,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.pump()
 
     def drain(self) -> None:
-        while self.moving() or (self.answers and self.connected) or any(s.session and s.mailbox for s in self.server.values()):
+        while (
+            self.moving()
+            or (self.answers and self.connected)
+            or any(s.session and s.mailbox for s in self.server.values())
+        ):
             for place in self.moving():
                 self.arrive(*place, back=False)
             for target in self.devices:

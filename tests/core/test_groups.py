@@ -165,9 +165,7 @@ class Membership(RuleBasedStateMachine):
 class MembershipTests(SynchronousTestCase):
     def test_only_who_is_in_the_group_when_something_is_said_can_ever_read_it(self) -> None:
         """Former members nothing that comes later, new ones nothing that was before, and members everything."""
-        run_state_machine_as_test(
-            Membership, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
-        )
+        run_state_machine_as_test(Membership, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
 
 
 class GroupSealingTests(SynchronousTestCase):

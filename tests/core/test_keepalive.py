@@ -21,7 +21,7 @@ def live(path: KeepAlive, begin: float, end: float, answer: float | None) -> tup
     while now < end:
         for at in [at for at in answers if at <= now]:
             answers.remove(at)
-            path.heard(now)
+            path.answered(now)
         if path.probe_due(now):
             probes.append(now)
             if answer is not None:
@@ -60,7 +60,7 @@ class KeepAliveTests(SynchronousTestCase):
         """Only for a probe without an answer."""
         path = self.path()
         live(path, 100.0, 200.0, answer=0.1)
-        path.heard(200.0)
+        path.answered(200.0)
         _, first = live(path, 200.0, 260.0, answer=None)
         self.assertGreater(first[Trust.DOUBTED] - 200.0, 12.0)
         self.assertLess(first[Trust.DEAD] - 200.0, 26.0)
@@ -70,25 +70,25 @@ class KeepAliveTests(SynchronousTestCase):
         path = self.path()
         live(path, 100.0, 110.0, answer=None)
         self.assertIs(path.trust(110.0), Trust.DOUBTED)
-        path.heard(110.0)
+        path.answered(110.0)
         self.assertIs(path.trust(110.0), Trust.GOOD)
 
     def test_use_of_an_idle_path_brings_the_next_probe_forward(self) -> None:
         """A conversation that begins again finds out soon whether its path still works."""
         path = self.path()
         live(path, 100.0, 200.0, answer=0.1)
-        path.heard(200.0)
+        path.answered(200.0)
         path.used(200.0)
         self.assertLessEqual(path.next_time(200.0), 205.0)
 
-    @given(st.lists(st.tuples(st.sampled_from(["heard", "used", "ask"]), st.floats(0.0, 20.0)), max_size=50))
+    @given(st.lists(st.tuples(st.sampled_from(["answered", "used", "ask"]), st.floats(0.0, 20.0)), max_size=50))
     def test_it_never_waits_in_the_past_and_never_for_long(self, steps: list[tuple[str, float]]) -> None:
         """Whatever happens, somebody who asks at `next_time` asks often enough and not for ever."""
         path, now = self.path(), 100.0
         for what, later in steps:
             now += later
-            if what == "heard":
-                path.heard(now)
+            if what == "answered":
+                path.answered(now)
             elif what == "used":
                 path.used(now)
             path.probe_due(now)

@@ -4,59 +4,93 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.core.presence import OFFLINE, Entry, PresenceGraph, shown_status
+from p2pim.core.presence import (
+    ASKS,
+    CONTACT,
+    NO_RELATION,
+    OFFLINE,
+    REQUESTED,
+    Entry,
+    PresenceGraph,
+    shown_status,
+)
 
-NAMES = st.sampled_from(["ann", "bob", "cid", "dot"])
+EVERYBODY = ["ann", "bob", "cid", "dot"]
+NAMES = st.sampled_from(EVERYBODY)
 
 
 class PresenceMachine(RuleBasedStateMachine):
-    """Users come, go, list and block each other at random; the graph must agree with the definition."""
+    """Users come, go, ask, agree, part and block each other at random; the graph must agree with the definition."""
 
     def __init__(self) -> None:
         super().__init__()
         self.graph = PresenceGraph()
-        self.contacts: dict[str, set[str]] = {}
-        self.blocked: dict[str, set[str]] = {}
-        self.online: set[str] = set()
+        self.wants: set[tuple[str, str]] = set()
+        self.entries: dict[str, Entry] = {}
 
-    @rule(name=NAMES)
-    def arrive(self, name: str) -> None:
+    def relation(self, one: str, other: str) -> str:
+        """How ``one`` stands to ``other``, by who would have whom."""
+        if one == other:
+            return NO_RELATION
+        mine, theirs = (one, other) in self.wants, (other, one) in self.wants
+        return (CONTACT if theirs else REQUESTED) if mine else ASKS if theirs else NO_RELATION
+
+    @rule(name=NAMES, blocked=st.sets(NAMES))
+    def arrive(self, name: str, blocked: set[str]) -> None:
         """Sign in, with the lists as stored."""
-        self.graph.arrive(Entry(name, self.contacts.get(name, set()), self.blocked.get(name, set())))
-        self.online.add(name)
+        relations = {other: self.relation(name, other) for other in EVERYBODY}
+        lists = [[other for other in EVERYBODY if relations[other] == kind] for kind in (CONTACT, REQUESTED, ASKS)]
+        self.entries[name] = Entry(name, lists[0], blocked, lists[1], lists[2])
+        self.graph.arrive(self.entries[name])
 
     @rule(name=NAMES)
     def leave(self, name: str) -> None:
         """Sign out, or vanish, or do so once more."""
         self.graph.leave(name)
-        self.online.discard(name)
+        self.entries.pop(name, None)
 
-    @rule(owner=NAMES, contact=NAMES)
-    def add(self, owner: str, contact: str) -> None:
-        """Put somebody on a list."""
-        self.contacts.setdefault(owner, set()).add(contact)
-        self.graph.add_contact(owner, contact)
+    @rule(one=NAMES, other=NAMES)
+    def add(self, one: str, other: str) -> None:
+        """Ask somebody, or agree."""
+        if one != other:
+            self.wants.add((one, other))
+            self.graph.relate(one, other, self.relation(one, other))
 
-    @rule(owner=NAMES, contact=NAMES)
-    def remove(self, owner: str, contact: str) -> None:
-        """Take somebody off a list."""
-        self.contacts.setdefault(owner, set()).discard(contact)
-        self.graph.remove_contact(owner, contact)
+    @rule(one=NAMES, other=NAMES)
+    def remove(self, one: str, other: str) -> None:
+        """Part, or decline, or withdraw."""
+        self.wants -= {(one, other), (other, one)}
+        self.graph.relate(one, other, NO_RELATION)
+
+    @rule(name=NAMES)
+    def forget(self, name: str) -> None:
+        """An account is deleted."""
+        self.leave(name)
+        self.wants = {pair for pair in self.wants if name not in pair}
+        self.graph.forget(name)
 
     @invariant()
-    def the_audience_is_who_lists_them_is_online_and_not_blocked(self) -> None:
+    def the_audience_is_the_contacts_who_are_online_and_not_blocked(self) -> None:
         """The definition of who is told."""
-        for name in ("ann", "bob", "cid", "dot"):
-            lists = {other for other in self.online if name in self.contacts.get(other, set())}
-            blocked = self.blocked.get(name, set()) if name in self.online else set()
-            assert set(self.graph.audience(name)) == lists - blocked - {name}
+        for name in EVERYBODY:
+            agreed = {other for other in self.entries if self.relation(name, other) == CONTACT}
+            blocked = self.entries[name].blocked if name in self.entries else set()
+            assert set(self.graph.audience(name)) == agreed - blocked
 
     @invariant()
     def seeing_and_being_told_are_the_same_relation(self) -> None:
         """What a newcomer is shown is whose changes they will hear of."""
-        for viewer in self.online:
+        for viewer in self.entries:
             seen = set(self.graph.visible_to(viewer))
-            assert seen == {name for name in self.online if viewer in self.graph.audience(name)}
+            assert seen == {name for name in self.entries if viewer in self.graph.audience(name)}
+
+    @invariant()
+    def everybody_knows_how_they_stand_to_everybody(self) -> None:
+        """And whom one has blocked is that first."""
+        for one, entry in self.entries.items():
+            for other in EVERYBODY:
+                if one != other:
+                    assert entry.relation(other) == ("blocked" if other in entry.blocked else self.relation(one, other))
 
 
 class PresenceTests(SynchronousTestCase):
@@ -67,28 +101,30 @@ class PresenceTests(SynchronousTestCase):
     def test_who_is_blocked_is_neither_told_nor_shown(self) -> None:
         """Blocking hides."""
         graph = PresenceGraph()
-        graph.arrive(Entry("ann", [], ["bob"]))
+        graph.arrive(Entry("ann", ["bob"], ["bob"]))
         graph.arrive(Entry("bob", ["ann"], []))
         self.assertEqual(graph.audience("ann"), [])
         self.assertEqual(graph.visible_to("bob"), [])
-        self.assertTrue(graph.hidden("ann", "bob"))
+        self.assertTrue(graph.blocks("ann", "bob"))
 
     def test_after_leaving_the_blocked_are_still_not_told(self) -> None:
         """Going offline is no news for those who saw nothing before."""
         graph = PresenceGraph()
-        graph.arrive(Entry("ann", [], ["bob"]))
+        graph.arrive(Entry("ann", ["bob"], ["bob"]))
         graph.arrive(Entry("bob", ["ann"], []))
         blocked = graph.blocked_by("ann")
         graph.leave("ann")
         self.assertEqual(graph.audience("ann", blocked), [])
 
-    def test_addresses_are_for_those_whom_one_lists(self) -> None:
-        """Listing somebody does not tell where they are; being listed does."""
+    def test_whoever_only_asks_sees_nothing(self) -> None:
+        """Asking tells neither side anything; agreeing tells both."""
         graph = PresenceGraph()
-        graph.arrive(Entry("ann", ["bob"], []))
+        graph.arrive(Entry("ann", [], []))
         graph.arrive(Entry("bob", [], []))
-        self.assertTrue(graph.knows_address("ann", "bob"))
-        self.assertFalse(graph.knows_address("bob", "ann"))
+        graph.relate("ann", "bob", REQUESTED)
+        self.assertFalse(graph.shows("ann", "bob") or graph.shows("bob", "ann"))
+        graph.relate("bob", "ann", CONTACT)
+        self.assertTrue(graph.shows("ann", "bob") and graph.shows("bob", "ann"))
 
     def test_everyone_sees_everyone_up_to_the_bound_only(self) -> None:
         """An office LAN's roster; its cost is bounded."""

@@ -19,7 +19,7 @@ from tests.core.schedule_world import Party, Schedule
 from tests.nat_kinds import KINDS, can_be_punched
 from tests.network import Link
 
-HISTORIES: Final = int(os.environ.get("P2PIM_HISTORIES", "1000"))
+HISTORIES: Final = int(os.environ.get("P2PIM_HISTORIES", "400"))
 TROUBLE: Final = 30.0
 """Seconds in which things happen, and `PEACE` in which nothing does any more."""
 PEACE: Final = 75.0

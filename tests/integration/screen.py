@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -40,9 +41,8 @@ class Screen:
     async def call(self, *arguments: str) -> str:
         """A command of tmux; its output."""
         base = ["-u", "-S", str(self._folder / "s")]
-        out = await getProcessOutput(
-            self._tmux, [*base, *arguments], env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-        )
+        env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        out = await getProcessOutput(self._tmux, [*base, *arguments], env=env)
         return str(out, "utf-8")
 
     async def type(self, text: str) -> None:

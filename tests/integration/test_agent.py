@@ -49,6 +49,7 @@ class AgentTests(NeighboursCase):
         self.assertEqual(await self.ask(client, "status"), {
             "user": "alice", "device": ready["device"], "server": f"127.0.0.1:{self.port}",
             "fingerprint": ready["fingerprint"], "connected": True, "address": ready["address"],
+            "status": "online", "chosen": "online",
         })  # fmt: skip
         await self.ask(client, "stop")
         await self.until(lambda: self.ended)
@@ -102,8 +103,9 @@ class AgentTests(NeighboursCase):
     async def test_who_channels_ping_and_log(self) -> None:
         """Everything that tells by which way."""
         _, client = await self.agent("alice")
-        await self.join("bob")
-        self.assertEqual((await self.ask(client, "add", user="bob"))["status"], "online")
+        bob = await self.join("bob")
+        self.assertEqual((await self.ask(client, "add", user="bob"))["relation"], "requested")
+        await bob.peer.add("alice")
         channel = await self.ask(client, "connect", user="bob")
         (person,) = (await self.ask(client, "who"))["people"]
         self.assertEqual((person["user"], person["route"], person["address"]), ("bob", "tcp", channel["address"]))

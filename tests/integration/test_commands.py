@@ -122,6 +122,10 @@ class ConversationTests(TownCase):
         """Contacts, presence, channels, pings, and the log."""
         alice, bob = await self.two()
         await alice.run("add", "bob")
+        self.assertEqual((await alice.run("who")).objects[0]["relation"], "requested")
+        await bob.until("contact-request", user="alice")
+        self.assertEqual((await bob.run("add", "alice")).object["relation"], "contact")
+        await alice.until("contact-accepted", user="bob")
         (contact,) = (await alice.run("who")).objects
         self.assertEqual((contact["user"], contact["status"]), ("bob", "online"))
         await alice.run("connect", "bob")

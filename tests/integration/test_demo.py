@@ -32,17 +32,18 @@ class DemoTests(TestCase):
         return self.programs.start("the demo", command, said=self.said.append, environment={"TMPDIR": str(self.folder)})
 
     async def test_what_went_directly_was_not_counted_and_the_rest_was(self) -> None:
-        """Four rows: a message and a file, each by the server and directly."""
+        """A message and a file, each by the server and directly, and a message to someone who is away."""
         program = self.demo(8)
         self.assertEqual(await program.ended(), 0, program.last_words)
         rows = [value for value in self.said if "what" in value]
-        self.assertEqual([row["route"] for row in rows], ["relay", "tcp", "tcp", "relay"])
-        message, direct_message, direct_file, relayed_file = (row["server_counted"] for row in rows)
+        self.assertEqual([row["route"] for row in rows], ["relay", "tcp", "tcp", "relay", "mailbox"])
+        message, direct_message, direct_file, relayed_file, left = (row["server_counted"] for row in rows)
         self.assertEqual((message["uploads"], message["downloads"]), (1, 1))
         for nothing in (direct_message, direct_file):
             self.assertEqual(set(nothing.values()), {0})
         self.assertGreaterEqual(relayed_file["spliced_bytes"], 8 * MIB)
-        self.assertEqual([row["bytes"] for row in rows[2:]], [8 * MIB, 8 * MIB])
+        self.assertEqual([row["bytes"] for row in rows[2:4]], [8 * MIB, 8 * MIB])
+        self.assertEqual(left["uploads"], 1)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     async def test_ctrl_c_ends_all_of_it(self) -> None:

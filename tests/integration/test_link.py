@@ -24,7 +24,7 @@ from p2pim.server.service import ServerService
 from p2pim.server.settings import ServerSection, ServerSettings
 from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
-from p2pim.wire.messages import SIGNAL, Device, Found, LookUp, Person, Welcome
+from p2pim.wire.messages import SIGNAL, Device, Found, Incoming, LookUp, Person, Welcome
 from p2pim.wire.signals import AnySignal, Receipt, Signal, Typing, decode_signal, encode_signal
 
 LONG = 20.0
@@ -95,18 +95,24 @@ class Peer:
     def signed_out(self, reason: str, message: str) -> None:
         self.session_events.append(reason)
 
-    def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        signal = decode_signal(payload)
+    def envelope_received(self, envelope: Incoming) -> None:
+        signal = decode_signal(envelope.payload)
         self.signals.append((signal, None))
-        self.table.envelope(sender, device, signal)
+        self.table.envelope(envelope.sender, envelope.device, signal)
+
+    def mail_waiting(self, count: int) -> None: ...
 
     def keys_left(self, left: int) -> None: ...
 
     def devices_changed(self, devices: DeviceList) -> None: ...
     def group_changed(self, change: GroupChanged) -> None: ...
 
+    def stored_ended(self, file: bytes, outcome: str) -> None: ...
+
     def presence_changed(self, person: Person) -> None:
         self.table.presence_changed(person)
+
+    def p2p_server_changed(self, told: str | None) -> None: ...
 
     def channel_opened(self, channel: IChannel) -> None:
         self.opened.append(channel)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.cli.processes import read_ready, twistd
 from p2pim.server.admin import run
+from p2pim.wire.messages import P2pServerChanged
 from p2pim.wire.stun import Address, parse
 from p2pim.wire.stun_binding import pack_question
 from tests.integration.test_server_process import CLEAN, Person, Running
@@ -116,10 +117,14 @@ class IntegratedTests(SynchronousTestCase):
                 time.sleep(0.02)
 
     def test_sighup_switches_it_off_and_on_and_names_another(self) -> None:
-        """ready.json and newcomers follow; a mistake changes nothing."""
+        """ready.json, newcomers and those who are signed in follow; a mistake changes nothing."""
         config = self.config("[p2p]\nenabled = true\n")
         server = self.start("--config", str(config)).wait_ready()
         address = f"127.0.0.1:{server.port + 1}"
+        witness = Person(server.port)
+        known: str | None = address
+        self.addCleanup(witness.socket.close)
+        self.assertEqual(witness.register("witness").welcome.p2p_server, known)
         for number, (text, said, udp, told) in enumerate(
             (
                 ("[p2p]\nenabled = false\n", "was switched off", None, None),
@@ -131,6 +136,9 @@ class IntegratedTests(SynchronousTestCase):
             self.reload(server, config, text, said)
             self.assertEqual(json.loads((self.data / "ready.json").read_text())["udp"], udp)
             self.assertEqual(self.told(server, f"user{number}"), told)
+            if told != known:
+                known = witness.receive(P2pServerChanged).p2p_server
+            self.assertEqual(known, told)
         ask(address)
 
 

@@ -134,8 +134,8 @@ class P2pProgramTests(TestCase):
 
         async def run() -> None:
             config = self.folder / "p2p.toml"
-            config.write_text('[p2p]\nport = 1\ninterface = "127.0.0.1"\n')
-            program = self.start("--config", str(config), "--port", "0", P2PIM_P2P__INTERFACE="127.0.0.3")
+            config.write_text('[p2p_server]\nport = 1\ninterface = "127.0.0.1"\n')
+            program = self.start("--config", str(config), "--port", "0", P2PIM_P2P_SERVER__INTERFACE="127.0.0.3")
             ready = await self.until_ready(program)
             host, _, port = ready["udp"].rpartition(":")
             self.assertEqual(host, "127.0.0.3")
@@ -149,14 +149,14 @@ class P2pProgramTests(TestCase):
 
         async def run() -> None:
             config = self.folder / "p2p.toml"
-            config.write_text('[p2p]\nport = 0\ninterface = "127.0.0.3"\n')
+            config.write_text('[p2p_server]\nport = 0\ninterface = "127.0.0.3"\n')
             program = self.start("--config", str(config))
             port = int((await self.until_ready(program))["udp"].rpartition(":")[2])
-            config.write_text("[p2p]\nprot = 1\n")
+            config.write_text("[p2p_server]\nprot = 1\n")
             os.kill(self.transport.pid, signal.SIGHUP)
             await self.until(lambda: "did you mean port" in program.log)
             await self.ask(port, "127.0.0.3")
-            config.write_text('[p2p]\nport = 0\ninterface = "127.0.0.4"\n')
+            config.write_text('[p2p_server]\nport = 0\ninterface = "127.0.0.4"\n')
             os.kill(self.transport.pid, signal.SIGHUP)
             await self.until(lambda: json.loads(self.ready.read_text())["udp"] == f"127.0.0.4:{port}")
             await self.ask(port, "127.0.0.4")
@@ -173,9 +173,9 @@ class P2pProgramTests(TestCase):
                 program = self.start("--port", str(port), "--interface", "127.0.0.1")
                 self.assertNotEqual(await program.ended, 0)
                 self.assertIn(f"p2pim-p2p: cannot-listen: UDP 127.0.0.1:{port}", program.log)
-            program = self.start(P2PIM_P2P__RATES="1")
+            program = self.start(P2PIM_P2P_SERVER__RATES="1")
             self.assertNotEqual(await program.ended, 0)
-            self.assertIn("did you mean P2PIM_P2P__RATE?", program.log)
+            self.assertIn("did you mean P2PIM_P2P_SERVER__RATE?", program.log)
 
         return Deferred.fromCoroutine(run())
 
@@ -193,4 +193,4 @@ class P2pProgramTests(TestCase):
         ]
         given = tomllib.loads("\n".join(lines))
         self.assertEqual(msgspec.convert(given, P2pConfig, dec_hook=lambda kind, value: kind(value)), P2pConfig())
-        self.assertEqual(set(given["p2p"]), set(P2pConfig().p2p.__struct_fields__))
+        self.assertEqual(set(given["p2p_server"]), set(P2pConfig().p2p_server.__struct_fields__))

@@ -37,8 +37,8 @@ class InstallationTests(TestCase):
     def check(self, how: str) -> None:
         """The programs of a fresh environment know p2pim."""
         listed = run(self.bin / "twistd", "--help", cwd=self.work)
-        for plugin in ("p2pim-server", "p2pim-peer"):
-            self.assertIn(plugin, listed, how)
+        for plugin in ("p2pim-server", "p2pim-p2p", "p2pim-peer"):
+            self.assertRegex(listed, rf"(?m)^ +{plugin} +\S", how)
         self.assertIn("p2pim", run(self.bin / "p2pim", "--version", cwd=self.work))
         # The schemas are data files: they are the ones that packaging forgets.
         run(

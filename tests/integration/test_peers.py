@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from blake3 import blake3
 
-from p2pim.errors import Blocked, HomeLocked, NoDirectPath, NoSuchUser, NotSignedIn, TimedOut, Usage, WrongPassword
+from p2pim.errors import (
+    Blocked,
+    HomeLocked,
+    NobodyAnswers,
+    NoDirectPath,
+    NoRoute,
+    NoSuchUser,
+    NotSignedIn,
+    PeerRefused,
+    TimedOut,
+    Usage,
+    WrongPassword,
+)  # fmt: skip
 from p2pim.net.trust import Trust
 from p2pim.peer import (
     ChannelClosed,
     ChannelOpened,
     ConnectFailed,
+    ContactAccepted,
+    ContactRequested,
     MessageReceived,
     PresenceChanged,
     ReceiptReceived,
@@ -20,7 +34,7 @@ from p2pim.peer import (
     TransferOffered,
     Typing,
 )
-from tests.integration.neighbours import PASSWORD, NeighboursCase
+from tests.integration.neighbours import LONG, PASSWORD, NeighboursCase
 
 
 class ConversationTests(NeighboursCase):
@@ -82,7 +96,9 @@ class ConversationTests(NeighboursCase):
         await self.leave(alice)
         bob = await self.come_back("bob")
         await self.until(lambda: len(bob.had(MessageReceived)) == 2)
-        self.assertEqual([(m.text, m.route) for m in bob.had(MessageReceived)], [("one", "mailbox"), ("two", "mailbox")])
+        self.assertEqual(
+            [(m.text, m.route) for m in bob.had(MessageReceived)], [("one", "mailbox"), ("two", "mailbox")]
+        )
         alice = await self.come_back("alice")
         await self.until(lambda: len(alice.had(ReceiptReceived)) == 2)
         receipts = [(r.id, r.state, r.route) for r in alice.had(ReceiptReceived)]
@@ -168,10 +184,16 @@ class ConversationTests(NeighboursCase):
 
 class ContactsTests(NeighboursCase):
     async def test_contacts_see_each_other_come_and_go(self) -> None:
-        """Presence comes to those who have someone on their list."""
+        """Presence comes to those who have agreed to be contacts."""
         alice, bob = await self.join("alice"), await self.join("bob")
-        person = await alice.peer.add("bob")
-        self.assertEqual(person.status, "online")
+        self.assertEqual((await alice.peer.add("bob")).relation, "requested")
+        await self.until(lambda: bob.had(ContactRequested))
+        person = await bob.peer.add("alice")
+        self.assertEqual((person.relation, person.status), ("contact", "online"))
+        await self.until(lambda: alice.had(ContactAccepted))
+        self.assertTrue(await alice.peer.is_online("bob"))
+        bob.peer.set_status("busy")
+        await self.until(lambda: [p.status for p in alice.had(PresenceChanged)][-1:] == ["busy"])
         await self.leave(bob)
         await self.until(lambda: [p.status for p in alice.had(PresenceChanged)][-1:] == ["offline"])
         (listed,) = await alice.peer.who()
@@ -181,6 +203,8 @@ class ContactsTests(NeighboursCase):
         """With their relation to me."""
         alice, _ = await self.join("alice"), await self.join("bob")
         await alice.peer.add("bob")
+        with self.assertRaises(PeerRefused):
+            await alice.peer.is_online("bob")
         self.assertIn("bob", [person.user for person in await alice.peer.who(all=True)])
 
     async def test_someone_blocked_gets_through_by_no_way(self) -> None:
@@ -193,6 +217,22 @@ class ContactsTests(NeighboursCase):
         with self.assertRaises(Blocked):
             await bob.peer.send_message("alice", "hello?")
         self.assertEqual(alice.had(MessageReceived), [])
+
+
+class QueryTests(NeighboursCase):
+    async def test_programs_at_two_peers_ask_each_other_by_the_server_and_by_a_channel(self) -> None:
+        """A14: query and answer, by whichever route there is."""
+        alice, bob = await self.join("alice"), await self.join("bob")
+        bob.peer.answer("greeting", lambda user, body: b"hello " + user.encode() + body)
+        self.assertEqual(await alice.peer.query("bob", "greeting", b"!", LONG), b"hello alice!")
+        with self.assertRaises(NobodyAnswers):
+            await alice.peer.query("bob", "weather", timeout=LONG)
+        with self.assertRaises(NoRoute):
+            await alice.peer.ping_channel("bob")
+        await alice.peer.connect("bob")
+        self.assertEqual(await alice.peer.query("bob", "greeting", b"?", LONG), b"hello alice?")
+        self.assertEqual((await alice.peer.ping_channel("bob"))[1], "tcp")
+        self.assertTrue(alice.peer.my_address().startswith("127.0.0.1:"))
 
 
 class ChannelTests(NeighboursCase):

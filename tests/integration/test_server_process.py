@@ -22,6 +22,7 @@ from p2pim.server.admin import run
 from p2pim.wire.channel import SPLICE_READY, pack_splice_preface
 from p2pim.wire.framing import FrameBuffer, pack_frames
 from p2pim.wire.messages import (
+    FEATURES,
     MESSAGE,
     AddContact,
     Done,
@@ -144,7 +145,7 @@ class Person:
     def register(self, name: str) -> Person:
         """Make an account."""
         self.device = os.urandom(16)
-        self.send(Hello(1), Register(name, PASSWORD, self.device, "test"))
+        self.send(Hello(1, "", FEATURES), Register(name, PASSWORD, self.device, "test"))
         self.welcome = self.receive(Welcome)
         return self
 
@@ -292,8 +293,8 @@ class ServerProcessTests(TestCase):
         for number, person in enumerate(people):
             back = self.person(again)
             back.send(Hello(1), SignIn(f"user{number}", person.device, "test", token=person.welcome.token))
-            contacts = [contact.user for contact in back.receive(Welcome).contacts]
-            self.assertEqual(contacts, ["user2"] if number == 0 else [])
+            contacts = [(contact.user, contact.relation) for contact in back.receive(Welcome).contacts]
+            self.assertEqual(contacts, {0: [("user2", "requested")], 2: [("user0", "asks")]}.get(number, []))
         self.assertEqual(run(self.data, "check", {})["problems"], [])
 
     def test_stopping_takes_leave_of_everybody(self) -> None:

@@ -82,7 +82,7 @@ class ChatTests(TerminalCase):
         await screen.press("Enter")
         arrived = await bob.until("message", user="alice")
         self.assertEqual((arrived["text"], arrived["route"]), ("half a thought — 你好", "tcp"))
-        await screen.until(lambda rows: "me: half a thought — 你好" in rows[18] and rows[18].endswith(" ✓"))
+        await screen.until(lambda rows: "me: half a thought — 你好" in rows[18] and rows[18].endswith(" ✓✓"))
         self.assertEqual((await screen.rows())[19], ">")
         await screen.type("/quit")
         await screen.press("Enter")

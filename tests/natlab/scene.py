@@ -88,7 +88,15 @@ class Scene:
             self.up(host, *agent)
         for host in hosts:
             self.wait_for(host, "signed-in")
+        self.befriend(hosts)
         return self
+
+    def befriend(self, hosts: str = "AB") -> None:
+        """Make the people on these hosts contacts: others do not tell each other where they are."""
+        for host in hosts:
+            for other in hosts:
+                if other != host and (answer := self.p2pim(host, "add", NAMES[other])).status:
+                    raise SceneError(f"{NAMES[host]} could not add {NAMES[other]}: {answer.complaint}")
 
     def serve(self, *options: str) -> None:
         """Start the server on S and wait until it is ready."""

@@ -51,6 +51,8 @@ class DatagramWorld:
         """Seconds of waiting before the link; what would wait longer is dropped."""
         self._free_at: dict[Address, float] = {}
         self.cut = False
+        self.mute: set[Address] = set()
+        """Sockets from which nothing gets out."""
         self.mtu = 1500 - 28
         self.translate: Callable[[Address], Address] = lambda address: address
         """What the sender's address looks like from outside."""
@@ -67,7 +69,7 @@ class DatagramWorld:
     def carry(self, sender: Address, datagram: bytes, to: Address) -> None:
         """A datagram is sent."""
         self.carried += 1
-        if self.cut or len(datagram) > self.mtu:
+        if self.cut or sender in self.mute or len(datagram) > self.mtu:
             return
         copies = 1 + (self.random.random() < self.duplicates)
         for _ in range(copies):

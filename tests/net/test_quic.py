@@ -70,7 +70,7 @@ class UdpChannelTests(SynchronousTestCase):
             world = DatagramWorld(2)
             world.mtu = mtu
             _, pair = make_pair(world)
-            for _ in range(30):
+            for _ in range(10):
                 pair.one.send_bulk(1, [bytes(MIB)], DIGEST)
             pair.advance(3.0)
             self.assertEqual(pair.one.link.connection.largest_datagram, found)  # type: ignore[attr-defined]

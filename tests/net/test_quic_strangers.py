@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core import limits
 from p2pim.core.keepalive import Trust
-from p2pim.errors import HandshakeTimeout
+from p2pim.errors import ChannelClosed, HandshakeTimeout
 from p2pim.net.quic_tokens import RetryTokens
 from p2pim.wire.demux import LongHeader, read_long_header
 from tests.net.channel_suite import DIGEST, MIB, chat
@@ -197,6 +197,33 @@ class PathTests(SynchronousTestCase):
         pair.advance(3.0)
         self.assertEqual(told, [Trust.DOUBTED, Trust.GOOD])
         self.assertEqual(pair.one_user.closed, [])
+
+    def test_hearing_the_other_side_is_not_being_heard(self) -> None:
+        """A path that is dead one way is doubted and given up at both ends, even while bulk is coming in by it."""
+        for muted in (0, 1):
+            ends, pair = make_pair(DatagramWorld())
+            told: dict[object, Trust] = {}
+            for channel in (pair.one, pair.other):
+                channel.on_trust = told.__setitem__  # type: ignore[attr-defined]
+            sender, socket = ((pair.other, ends.one_socket), (pair.one, ends.other_socket))[muted]
+            sent = sender.send_bulk(1, [bytes(MIB)] * 30, DIGEST)
+            pair.advance(0.1)
+            ends.world.mute.add(socket.address)
+            pair.advance(limits.UDP_HEARTBEAT + limits.UDP_DOUBTED)
+            self.assertEqual(told, {pair.one: Trust.DOUBTED, pair.other: Trust.DOUBTED})
+            self.assertEqual((pair.one_user.closed, pair.other_user.closed), ([], []))
+            pair.advance(limits.UDP_DEAD - limits.UDP_DOUBTED)
+            self.assertEqual((len(pair.one_user.closed), len(pair.other_user.closed)), (1, 1))
+            self.failureResultOf(sent, ChannelClosed)
+
+    def test_a_paused_user_is_answered_all_the_same(self) -> None:
+        """Who takes nothing for a while, because the disk is slow, keeps the path."""
+        _, pair = make_pair(DatagramWorld())
+        pair.one.pause()  # type: ignore[attr-defined]
+        pair.other.send_bulk(1, [bytes(MIB)] * 30, DIGEST)
+        pair.advance(3 * limits.UDP_DEAD)
+        self.assertEqual((pair.one_user.closed, pair.other_user.closed), ([], []))
+        self.assertIs(pair.one.trust_in_path, Trust.GOOD)  # type: ignore[attr-defined]
 
     def test_two_channels_between_the_same_addresses_do_not_mix(self) -> None:
         """A new one that is about to replace an old one, say."""

@@ -106,10 +106,10 @@ class KeyServer:
         other = self.connected.get(to)
         if other is None:
             if on_failed is not None:
-                reactor.callLater(0, on_failed, Offline())  # type: ignore[attr-defined]
+                reactor.callLater(0, on_failed, Offline())
             return
         for each in self.tamper(origin.device, to, payload):
-            reactor.callLater(0, other.take, origin.user, origin.device, each)  # type: ignore[attr-defined]
+            reactor.callLater(0, other.take, origin.user, origin.device, each)
 
 
 class SealingPeer:
@@ -127,9 +127,9 @@ class SealingPeer:
         server.known(user, self.device, f"{user}'s {number}")
 
     async def open(self) -> None:
-        self.database = Database(reactor, self.path, "peer")  # type: ignore[arg-type]
+        self.database = Database(reactor, self.path, "peer")
         self.seals = Seals(
-            reactor,  # type: ignore[arg-type]
+            reactor,
             lambda: self.now,
             database=self.database,
             session=self,

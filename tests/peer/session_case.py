@@ -13,6 +13,7 @@ from p2pim.peer.session import ServerAddress, Session, Trust
 from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
+    Incoming,
     Message,
     Person,
     Welcome,
@@ -41,8 +42,11 @@ class Hearer:
     def signed_out(self, reason: str, message: str) -> None:
         self.heard.append(("signed-out", reason, message))
 
-    def envelope_received(self, sender: str, device: bytes, kind: int, payload: bytes) -> None:
-        self.heard.append(("envelope", sender, device, kind, payload))
+    def envelope_received(self, envelope: Incoming) -> None:
+        self.heard.append(("envelope", envelope.sender, envelope.device, envelope.kind, envelope.payload))
+
+    def mail_waiting(self, count: int) -> None:
+        self.heard.append(("mail", count))
 
     def keys_left(self, left: int) -> None:
         self.heard.append(("keys-left", left))
@@ -53,8 +57,14 @@ class Hearer:
     def group_changed(self, change: GroupChanged) -> None:
         self.heard.append(("group", change))
 
+    def stored_ended(self, file: bytes, outcome: str) -> None:
+        self.heard.append((file, outcome))
+
     def presence_changed(self, person: Person) -> None:
         self.heard.append(("presence", person.user))
+
+    def p2p_server_changed(self, told: str | None) -> None:
+        self.heard.append(("p2p-server", told))
 
     def kinds(self) -> list[object]:
         return [each[0] for each in self.heard]

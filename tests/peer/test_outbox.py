@@ -229,7 +229,7 @@ class OutboxTests(OutboxCase):
         self.routes.answers[0](Blocked())
         self.failureResultOf(waiting, Blocked)
         self.assertEqual((self.state(message)[0], self.copies()), ("failed", 0))
-        self.assertEqual(self.outbox.all_to("bob"), [])
+        self.assertEqual(self.outbox.homeless(), [])
 
     def test_the_outbox_of_one_user_is_bounded(self) -> None:
         """And says so before anything is lost."""
@@ -325,7 +325,10 @@ class DevicesTests(OutboxCase):
             self.ways(device, relay=1)
         self.put("one")
         self.assertEqual(sorted(device for device, _, _ in self.routes.sent), [A, B, TABLET])
-        inner = {device: inside(sealed) for (device, _, _), sealed in zip(self.routes.sent, self.routes.envelopes, strict=True)}
+        inner = {
+            device: inside(sealed)
+            for (device, _, _), sealed in zip(self.routes.sent, self.routes.envelopes, strict=True)
+        }
         self.assertEqual(
             {device: chat.conversation for device, chat in inner.items() if isinstance(chat, ChatMessage)},
             {A: "", B: "", TABLET: "bob"},
@@ -354,7 +357,7 @@ class DevicesTests(OutboxCase):
         """And nothing is kept of it."""
         self.recipients.error = NoKeys()
         self.failureResultOf(self.putting("one"), NoKeys)
-        self.assertEqual(self.outbox.all_to("bob"), [])
+        self.assertEqual(self.outbox.homeless(), [])
 
     def test_without_the_server_it_waits_for_the_devices_to_be_known(self) -> None:
         """And is sealed when it is back."""

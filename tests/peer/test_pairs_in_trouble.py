@@ -239,6 +239,18 @@ class PathTests(PairCase):
         self.assert_talking(self.successResultOf(self.called()))
         self.assert_nothing_left()
 
+    def test_a_path_that_carries_one_way_only_is_noticed_at_both_ends(self) -> None:
+        """Who still hears the other is not deceived: what counts is that what was sent is answered (RFC 7675)."""
+        for which in (0, 1):
+            channel = self.established("port-restricted", "port-restricted")
+            (self.alice, self.bob)[which].nat.outward = False
+            self.town.run(limits.UDP_HEARTBEAT + limits.UDP_DOUBTED)
+            self.assertIsNone(self.alice.table.channel_to("bob"))
+            self.assertIsNone(self.bob.table.channel_to("alice"))
+            self.assertEqual(self.alice.table.all(), [channel])
+            self.town.run(limits.UDP_DEAD - limits.UDP_DOUBTED)
+            self.assertEqual((self.alice.table.all(), self.bob.table.all()), ([], []))
+
     def test_a_doubted_path_that_comes_back_is_trusted_again(self) -> None:
         """The same channel, and nobody is told of an end."""
         channel = self.established()

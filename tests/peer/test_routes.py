@@ -63,7 +63,9 @@ class BulkTests(SynchronousTestCase):
         async def look_up(user: str) -> object:
             raise NotImplementedError
 
-        self.routes = Routes(People(ME), cast(Any, None), self.channels, look_up, "server", self.clock, connects=True)
+        self.routes = Routes(
+            People(ME), cast(Any, None), cast(Any, None), self.channels, look_up, "server", self.clock, new_id=bytes
+        )
 
     def need(self, route: str = "auto") -> Deferred[IChannel]:
         return Deferred.fromCoroutine(self.routes.need_bulk_channel("bob", BOB, route))

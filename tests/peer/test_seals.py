@@ -14,7 +14,7 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from p2pim.core.limits import ASKED_AGAIN, ONE_TIME_KEYS
+from p2pim.core.limits import ASKED_AGAIN, ONE_TIME_KEYS_PUBLISHED
 from p2pim.errors import BadKeys, CannotOpen, NoKeys, NoSession, Replayed, StorageError
 from p2pim.peer.events import DeviceAdded, IdentityChanged
 from p2pim.wire.keys import ClaimKeys, PublishKeys
@@ -53,14 +53,14 @@ class SealsCase(TestCase):
         for _ in range(2000):
             if there():
                 return
-            await deferLater(reactor, 0.005, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.005, lambda: None)
         self.fail("it did not happen in ten seconds")
 
     async def settle(self) -> None:
         """All that was written is committed, and what follows of it too."""
         for _ in range(5):
             await gatherResults([p.database.write(lambda db: None) for p in self.peers])
-            await deferLater(reactor, 0.0, lambda: None)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.0, lambda: None)
 
     def asked(self, kind: type) -> int:
         return sum(isinstance(each, kind) for each in self.server.asked)
@@ -135,7 +135,7 @@ class KeyTests(SealsCase):
 
     async def test_keys_are_published_at_first_sign_in(self) -> None:
         """Identity, one-time keys and a fallback, all signed (the server checks)."""
-        self.assertEqual(len(self.server.one_time[self.alice.device]), ONE_TIME_KEYS)
+        self.assertEqual(len(self.server.one_time[self.alice.device]), ONE_TIME_KEYS_PUBLISHED)
         self.assertEqual(self.asked(PublishKeys), 2)
 
     async def test_they_are_topped_up_when_they_run_low(self) -> None:
@@ -143,11 +143,11 @@ class KeyTests(SealsCase):
         keys, fallback = self.server.one_time[self.alice.device], self.server.fallbacks[self.alice.device]
         del keys[5:]
         self.alice.seals.keys_left(5)
-        await self.until(lambda: len(keys) == ONE_TIME_KEYS)
-        self.assertEqual(len({key.id for key in keys}), ONE_TIME_KEYS)
+        await self.until(lambda: len(keys) == ONE_TIME_KEYS_PUBLISHED)
+        self.assertEqual(len({key.id for key in keys}), ONE_TIME_KEYS_PUBLISHED)
         self.assertIs(self.server.fallbacks[self.alice.device], fallback)
         asked = len(self.server.asked)
-        self.alice.seals.keys_left(ONE_TIME_KEYS)
+        self.alice.seals.keys_left(ONE_TIME_KEYS_PUBLISHED)
         await self.settle()
         self.assertEqual(len(self.server.asked), asked)
 
@@ -285,7 +285,7 @@ class HealingTests(SealsCase):
         source.backup(target)
         source.close()
         target.close()
-        return copy
+        return str(copy)
 
     async def talk(self, times: int = 3) -> None:
         for n in range(times):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from p2pim.wire.messages import (
     Found,
     Incoming,
     LookUp,
+    MailWaiting,
     Message,
     Person,
     Ping,
@@ -28,6 +30,7 @@ from p2pim.wire.messages import (
     Send,
     SignedOut,
     SignIn,
+    Stored,
     WhoIsOnline,
 )
 from tests.peer.fake_server import TOKEN, a_welcome
@@ -250,11 +253,25 @@ class RequestTests(SessionCase):
         self.assertEqual([type(error) for error in failures], [NotSignedIn])
 
     def test_what_the_server_pushes_is_heard(self) -> None:
-        """Envelopes and presence."""
+        """Envelopes, presence, and that there is mail."""
         self.server.last.send(Incoming("bob", b"b" * 16, 1, b"payload"))
         self.server.last.send(PresenceChanged(Person("bob", "away")))
+        self.server.last.send(MailWaiting(3))
         self.network.run(0.1)
-        self.assertEqual(self.user.heard[1:], [("envelope", "bob", b"b" * 16, 1, b"payload"), ("presence", "bob")])
+        heard = [("envelope", "bob", b"b" * 16, 1, b"payload"), ("presence", "bob"), ("mail", 3)]
+        self.assertEqual(self.user.heard[1:], heard)
+
+    def test_what_is_stored_is_told_to_its_sender_alone(self) -> None:
+        """By the id that the envelope went under; a second time is no news."""
+        stored: list[str] = []
+        for name in ("one", "two"):
+            self.session.send_envelope("bob", b"b" * 16, 0, b"x", None, b"m" * 16, partial(stored.append, name))
+        self.network.run(0.1)
+        _, second = [m.id for m in self.server.last.of(Send) if isinstance(m, Send)]
+        for _ in range(2):
+            self.server.last.send(Stored([second, 999]))
+        self.network.run(0.1)
+        self.assertEqual(stored, ["two"])
 
     def test_a_frame_against_the_protocol_ends_the_connection(self) -> None:
         """With its reason; then it comes back."""

@@ -26,10 +26,10 @@ from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer_context import Retry
 from p2pim.peer.transfers import Transfers
-from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest, Signal
+from p2pim.wire.signals import FileAnswer, FileLeft, FileOffer, FileState, RangeRequest, Signal
 from tests.peer.transfer_fakes import Killed, MemoryChannel, MemoryDatabase
 
-TRANSFER_SIGNALS = (FileOffer, FileAnswer, RangeRequest, FileState)
+TRANSFER_SIGNALS = (FileOffer, FileAnswer, RangeRequest, FileState, FileLeft)
 
 
 class Home:

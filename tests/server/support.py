@@ -24,8 +24,10 @@ from p2pim.server.house import House
 from p2pim.server.passwords import Passwords
 from p2pim.server.settings import LimitsSection, ServerSection, ServerSettings
 from p2pim.storage.database import prepare_file
+from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.framing import FrameBuffer, pack_frame, pack_frames
 from p2pim.wire.messages import (
+    FEATURES,
     PROTOCOL_VERSION,
     FromServer,
     Hello,
@@ -197,9 +199,13 @@ class Client:
         """Of what has come, the messages of this type."""
         return [message for message in self.received() if isinstance(message, kind)]
 
-    def register(self, name: str, password: str = PASSWORD, invite: str = "") -> Client:
+    def register(
+        self, name: str, password: str = PASSWORD, invite: str = "", features: tuple[str, ...] = FEATURES
+    ) -> Client:
         """Make an account and sign in; what it is told then is dropped."""
-        self.send(Hello(PROTOCOL_VERSION), Register(name, password, self.device, f"{name}'s device", invite))
+        self.send(
+            Hello(PROTOCOL_VERSION, "", features), Register(name, password, self.device, f"{name}'s device", invite)
+        )
         self.welcome = self.one(Welcome)
         return self
 
@@ -228,6 +234,8 @@ class World:
         self.random = random.Random(1)
         self.ports = 40_000
         self.wall = 1_700_000_000.0
+        self.stored = StoredFolder(self.path / "files")
+        self.stored.make()
         self.house = House(
             self.clock,
             settings or ServerSettings(),
@@ -236,6 +244,7 @@ class World:
             PlainTls(),
             lambda: self.wall,
             self.random.randbytes,
+            stored=self.stored,
         )
 
     def _hash(self, function: Callable[..., T], *arguments: object) -> Deferred[T]:

@@ -71,6 +71,8 @@ class RunningTests(SynchronousTestCase):
         """Signed out, unknown, and on nobody's list."""
         self.bob.send(AddContact(1, "alice"))
         self.bob.one(Found)
+        self.alice.send(AddContact(1, "bob"))
+        self.alice.received()
         self.run_command("user-delete", user="alice")
         self.assertEqual(self.alice.one(SignedOut).reason, "disabled")
         self.world.pass_time(2)

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.server.beside import TRIES, BesideP2p, NoUdpPort
 from p2pim.server.settings import P2pSection, ServerSettings
+from p2pim.wire.messages import FEATURES, PROTOCOL_VERSION, Hello, P2pServerChanged, Ping, Pong
 from tests.server.support import World
 
 
@@ -150,6 +151,19 @@ class WelcomeTests(SynchronousTestCase):
         self.assertEqual(self.told(world, "alice"), "p2p.example.org:9901")
         world.house.use(ServerSettings(p2p=P2pSection(address="192.0.2.3:9901")))
         self.assertEqual(self.told(world, "bob"), "192.0.2.3:9901")
+
+    def test_those_who_are_signed_in_are_told_of_a_change(self) -> None:
+        """If they have said that they understand that; others would take it for a broken connection."""
+        world = World(self.mktemp())
+        alice, old = world.user("alice"), world.client().register("old", features=("colours",))
+        newcomer = world.client()
+        newcomer.send(Hello(PROTOCOL_VERSION, "", FEATURES))
+        world.house.use(ServerSettings(p2p=P2pSection(address="192.0.2.3:9901")))
+        world.house.tell_p2p_server()
+        self.assertEqual(alice.received(), [P2pServerChanged("192.0.2.3:9901")])
+        self.assertEqual((old.received(), newcomer.received()), ([], []))
+        old.send(Ping(5))
+        self.assertEqual(old.received(), [Pong(5)])
 
     def test_the_one_beside_the_server_is_told(self) -> None:
         """While it runs."""

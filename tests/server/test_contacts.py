@@ -5,14 +5,16 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.limits import CONTACTS, PRESENCE_DELAY, PRESENCE_INTERVAL, REQUEST_BURST
-from p2pim.storage import accounts
+from p2pim.storage import accounts, contacts
 from p2pim.wire.messages import (
     AddContact,
     BlockUser,
+    Device,
     Done,
     Failed,
     Found,
     LookUp,
+    Person,
     PresenceChanged,
     RemoveContact,
     SetStatus,
@@ -40,6 +42,15 @@ class ContactTests(SynchronousTestCase):
         client.send(AddContact(1, user))
         return client.one(Found)
 
+    def befriend(self, one: Client | None = None, other: str = "bob", by: Client | None = None) -> None:
+        """Make alice and bob (or others) contacts, and let all news of it be told."""
+        one, by = one or self.alice, by or self.bob
+        self.add(one, other)
+        by.received()
+        by.send(AddContact(2, one.welcome.user))
+        for client in (one, by):
+            client.received()
+
     def news(self, client: Client) -> list[tuple[str, str]]:
         """What ``client`` is told, after the delay in which news are collected."""
         self.world.clock.advance(PRESENCE_DELAY)
@@ -54,7 +65,10 @@ class ContactTests(SynchronousTestCase):
     def test_adding_somebody_shows_them_and_keeps_them(self) -> None:
         """The list is on the server, and comes with the next sign-in."""
         (person,) = self.add(self.alice, "Bob").people
-        self.assertEqual((person.user, person.status, person.relation), ("bob", "online", "contact"))
+        self.assertEqual((person.user, person.status, person.relation), ("bob", "", "requested"))
+        self.bob.received()
+        (person,) = self.add(self.bob, "alice").people
+        self.assertEqual((person.user, person.status, person.relation), ("alice", "online", "contact"))
         again = self.world.client().sign_in("alice", password=PASSWORD).one(Welcome)
         self.assertEqual([(each.user, each.status) for each in again.contacts], [("bob", "online")])
 
@@ -78,11 +92,12 @@ class ContactTests(SynchronousTestCase):
         database = self.world.database.connection
         for number in range(CONTACTS):
             accounts.add_account(database, f"user{number}", "x", 0.0)
-            accounts.add_contact(database, "alice", f"user{number}")
+            contacts.add_contact(database, f"user{number}", "alice")
+            contacts.add_contact(database, "alice", f"user{number}")
         self.alice.send(AddContact(1, "bob"))
         self.assertEqual(self.failure(self.alice), "too-many")
         (count,) = database.execute("SELECT count(*) FROM contacts").fetchone()
-        self.assertEqual(count, CONTACTS)
+        self.assertEqual(count, 2 * CONTACTS)
 
     def test_what_could_not_be_stored_is_not_acknowledged(self) -> None:
         """An acknowledged change is one that is on the disk."""
@@ -102,17 +117,22 @@ class ContactTests(SynchronousTestCase):
 
     # --- presence
 
-    def test_those_who_list_a_user_are_told_of_changes_and_nobody_else(self) -> None:
-        """Presence goes to contacts only, as changes."""
+    def test_contacts_are_told_of_changes_and_nobody_else(self) -> None:
+        """Presence goes to contacts only, as changes; having asked is not enough, at either end."""
         self.add(self.alice, "bob")
+        self.bob.received()
         self.bob.send(SetStatus("busy"))
-        self.assertEqual(self.news(self.alice), [("bob", "busy")])
+        self.assertEqual(self.news(self.alice), [])
         self.alice.send(SetStatus("away"))
         self.assertEqual(self.news(self.bob), [])
+        self.add(self.bob, "alice")
+        self.quiet()
+        self.bob.send(SetStatus("online"))
+        self.assertEqual(self.news(self.alice), [("bob", "online")])
 
     def test_coming_and_going_is_told(self) -> None:
         """Online, and offline however the connection ended."""
-        self.add(self.alice, "bob")
+        self.befriend()
         self.bob.lose()
         self.assertEqual(self.news(self.alice), [("bob", "offline")])
         self.world.pass_time(PRESENCE_INTERVAL)
@@ -121,14 +141,14 @@ class ContactTests(SynchronousTestCase):
 
     def test_a_reconnect_is_no_news(self) -> None:
         """Away and back within the delay is told as what it is: still online."""
-        self.add(self.alice, "bob")
+        self.befriend()
         self.bob.lose()
         self.world.client().sign_in("bob", device=self.bob.device, token=self.bob.welcome.token)
         self.assertEqual(self.news(self.alice), [("bob", "online")])
 
     def test_flapping_costs_the_others_one_message_a_second(self) -> None:
         """And the last news is the truth."""
-        self.add(self.alice, "bob")
+        self.befriend()
         told = []
         for number in range(100):
             self.bob.send(SetStatus("away" if number % 2 == 0 else "online"))
@@ -141,17 +161,17 @@ class ContactTests(SynchronousTestCase):
 
     def test_an_invisible_user_looks_offline_and_can_still_be_written_to(self) -> None:
         """Invisible is for the eyes only."""
-        self.add(self.alice, "bob")
+        self.befriend()
         self.bob.send(SetStatus("invisible"))
         self.assertEqual(self.news(self.alice), [("bob", "offline")])
         self.alice.send(LookUp(1, ["bob"]))
         self.assertEqual(self.alice.one(Found).people[0].devices, [])
 
     def test_a_login_costs_the_others_what_they_must_know(self) -> None:
-        """With any number of users online, only those who list the newcomer hear of it, once each."""
+        """With any number of users online, only the newcomer's contacts hear of it, once each."""
         others = [self.world.user(f"user{number}", host="127.0.0.1") for number in range(30)]
         for client in others[:3]:
-            self.add(client, "bob")
+            self.befriend(client)
         self.bob.lose()
         self.quiet_all(others)
         self.world.client().sign_in("bob", device=self.bob.device, token=self.bob.welcome.token)
@@ -166,38 +186,47 @@ class ContactTests(SynchronousTestCase):
 
     # --- addresses
 
-    def test_an_address_is_shown_to_those_whom_its_owner_lists(self) -> None:
-        """Anybody may ask after anybody; where they are is for their contacts."""
-        self.alice.send(LookUp(1, ["bob"]))
-        (person,) = self.alice.one(Found).people
-        self.assertEqual(
-            (person.status, person.devices[0].id, person.devices[0].address), ("online", self.bob.device, "")
-        )
-        self.add(self.bob, "alice")
+    def test_of_a_stranger_one_learns_that_they_exist_and_which_devices_they_have(self) -> None:
+        """Enough to write to them, and the same whether they are there or not; one who is a contact is shown."""
+        told = []
+        for _ in ("there", "away"):
+            self.alice.send(LookUp(1, ["bob"]))
+            told += self.alice.one(Found).people
+            self.bob.lose()
+        self.assertEqual(told, [Person("bob", "", [Device(self.bob.device, "")])] * 2)
+        self.bob = self.world.client().sign_in("bob", device=self.bob.device, token=self.bob.welcome.token)
+        self.bob.welcome = self.bob.one(Welcome)
+        self.befriend()
         self.alice.send(LookUp(2, ["bob"]))
-        self.assertEqual(self.alice.one(Found).people[0].devices[0].address, self.bob.welcome.address)
+        (person,) = self.alice.one(Found).people
+        self.assertEqual((person.status, person.devices[0].address), ("online", self.bob.welcome.address))
 
-    def test_being_listed_brings_the_address_without_asking(self) -> None:
-        """Who watches a user learns at once that they may see more."""
+    def test_agreeing_brings_presence_and_address_to_both_without_asking(self) -> None:
+        """Each learns at once that they may see more."""
         self.add(self.alice, "bob")
-        self.add(self.bob, "alice")
+        self.bob.received()
+        (shown,) = self.add(self.bob, "alice").people
         (news,) = self.alice.all(PresenceChanged)
+        self.assertEqual((news.person.relation, shown.relation), ("contact", "contact"))
         self.assertEqual(news.person.devices[0].address, self.bob.welcome.address)
+        self.assertEqual(shown.devices[0].address, self.alice.welcome.address)
 
     def test_looking_up_somebody_who_does_not_exist_says_so(self) -> None:
-        """And one who is away is offline."""
+        """And a contact who is away is offline."""
+        self.befriend()
         self.bob.lose()
+        self.quiet()
         self.alice.send(LookUp(1, ["bob"]))
         self.assertEqual(self.alice.one(Found).people[0].status, "offline")
         self.alice.send(LookUp(2, ["bob", "nobody"]))
         self.assertEqual(self.failure(self.alice), "no-such-user")
 
     def test_who_is_online_lists_those_whom_the_asker_sees(self) -> None:
-        """Contacts who are here, with addresses where these may be known."""
-        self.world.user("carol")
-        self.add(self.alice, "bob")
-        self.add(self.bob, "alice")
+        """Contacts who are here, with addresses."""
+        carol = self.world.user("carol")
+        carol.send(AddContact(1, "alice"))
         self.alice.received()
+        self.befriend()
         self.alice.send(WhoIsOnline(1))
         people = self.alice.one(Found).people
         self.assertEqual([(each.user, each.devices[0].address) for each in people], [("bob", self.bob.welcome.address)])
@@ -206,7 +235,7 @@ class ContactTests(SynchronousTestCase):
 
     def test_blocking_hides_and_unblocking_shows_again(self) -> None:
         """To the blocked the other looks offline, at once; whoever asks for them is told why."""
-        self.add(self.alice, "bob")
+        self.befriend()
         self.bob.send(BlockUser(1, "alice", True))
         self.bob.one(Done)
         self.assertEqual(self.news(self.alice), [("bob", "offline")])
@@ -221,7 +250,7 @@ class ContactTests(SynchronousTestCase):
 
     def test_a_block_outlives_the_session(self) -> None:
         """Whom one has blocked stays blocked."""
-        self.add(self.alice, "bob")
+        self.befriend()
         self.bob.send(BlockUser(1, "alice", True))
         self.bob.lose()
         self.quiet()
@@ -233,7 +262,7 @@ class ContactTests(SynchronousTestCase):
     def test_whom_one_has_blocked_is_told_at_the_sign_in(self) -> None:
         """They can be found again to be unblocked, without their presence."""
         self.bob.send(BlockUser(1, "alice", True))
-        self.bob.one(Done)
+        self.bob.received()
         (person,) = self.world.client().sign_in("bob", password=PASSWORD).one(Welcome).contacts
         self.assertEqual(
             (person.user, person.relation, person.status, person.devices), ("alice", "blocked", "offline", [])

@@ -91,7 +91,8 @@ class MembershipTests(GroupCase):
         first = self.ask(self.bob, "add", "carol")
         second = self.ask(self.bob, "add", "carol", group="nothing")
         self.refused(NoSuchGroup, first)
-        assert isinstance(first, Failed) and isinstance(second, Failed)
+        assert isinstance(first, Failed)
+        assert isinstance(second, Failed)
         self.assertEqual(first.message, second.message)
         self.assertEqual([], self.listed(self.bob))
 

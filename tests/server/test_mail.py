@@ -37,9 +37,9 @@ class MailCase(SynchronousTestCase):
         return Got([MailId("alice", self.alice.device, message_id(number)) for number in numbers])
 
     def back(self, who: Client, name: str) -> Client:
-        """The same device, connected again; its welcome is kept, and the rest that it was told."""
+        """The same device, connected again; its welcome is kept."""
         client = self.world.client().sign_in(name, device=who.device, token=who.welcome.token)
-        welcome, *client.told = client.received()
+        welcome = client.received()[0]
         assert isinstance(welcome, Welcome), welcome
         client.welcome = welcome
         return client

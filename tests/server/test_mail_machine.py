@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailId, MailWaiting, Stored
-from p2pim.wire.messages import MESSAGE, Failed, Incoming, Send, Welcome
+from p2pim.wire.messages import MESSAGE, Done, Failed, Incoming, Send, Welcome
 from tests.server.support import Client, World
 
 SENDERS = ("alice", "carol")
@@ -33,6 +34,8 @@ class _Sender:
         self.count = 0
         self.unsettled: dict[int, bytes] = {}
         self.repeated: set[bytes] = set()
+        self.doubtful: dict[int, None] = {}
+        """Those that failed, or whose answer may have been lost: only they are sent again."""
 
 
 class MailMachine(RuleBasedStateMachine):
@@ -59,6 +62,15 @@ class MailMachine(RuleBasedStateMachine):
             self.world.database.connection.close()
             shutil.rmtree(self.folder)
 
+    @initialize(here=st.booleans(), trouble=st.sampled_from(["", "", "down", "slow"]))
+    def begin(self, here: bool, trouble: str) -> None:
+        if not here:
+            self.recipient_comes_or_goes()
+        if trouble == "down":
+            self.database_fails_or_recovers()
+        elif trouble == "slow":
+            self.database_stops_or_goes_on()
+
     # --- senders
 
     @rule(which=st.sampled_from([0, 1]), count=st.integers(1, 3))
@@ -69,18 +81,24 @@ class MailMachine(RuleBasedStateMachine):
             message = sender.count.to_bytes(16, "big")
             sender.unsettled[sender.count] = message
             self.sent.append((sender.name, message))
+        newest = list(sender.unsettled)[-count:]
         if sender.client is None:
-            sender.repeated.update(list(sender.unsettled.values())[-count:])
+            self._doubt(sender, newest)
         else:
-            self._post(sender, list(sender.unsettled)[-count:])
+            self._post(sender, newest)
 
-    @precondition(lambda self: any(sender.client and sender.unsettled for sender in self.senders))
+    @staticmethod
+    def _doubt(sender: _Sender, numbers: Iterable[int]) -> None:
+        sender.doubtful.update(dict.fromkeys(numbers))
+        sender.repeated.update(sender.unsettled[number] for number in numbers)
+
+    @precondition(lambda self: any(sender.client and sender.doubtful for sender in self.senders))
     @rule()
     def send_again(self) -> None:
         for sender in self.senders:
             if sender.client is not None:
-                sender.repeated.update(sender.unsettled.values())
-                self._post(sender, list(sender.unsettled))
+                doubtful, sender.doubtful = sorted(sender.doubtful), {}
+                self._post(sender, [number for number in doubtful if number in sender.unsettled])
 
     @rule(which=st.sampled_from([0, 1]))
     def sender_comes_or_goes(self, which: int) -> None:
@@ -88,6 +106,7 @@ class MailMachine(RuleBasedStateMachine):
         if sender.client is not None:
             sender.client.lose()
             sender.client = None
+            self._doubt(sender, list(sender.unsettled))
         else:
             sender.client = self._sign_in(sender.name, sender.device, sender.token)[0]
 
@@ -119,6 +138,8 @@ class MailMachine(RuleBasedStateMachine):
                 self.waits = True
             elif isinstance(each, Mail):
                 self._read_page(each)
+            elif isinstance(each, Done) and self.page is not None and each.id == self.page.items[-1].number:
+                self.page = None  # otherwise it is acknowledged again
 
     @precondition(lambda self: self.bob is not None and self.unconfirmed)
     @rule(count=st.integers(1, 4))
@@ -137,9 +158,9 @@ class MailMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.bob is not None and self.page is not None)
     @rule()
     def recipient_acknowledges(self) -> None:
-        assert self.bob is not None and self.page is not None
-        self.bob.send(AckMail(2, self.page.items[-1].number))
-        self.page = None
+        assert self.bob is not None
+        assert self.page is not None
+        self.bob.send(AckMail(self.page.items[-1].number, self.page.items[-1].number))
         self.recipient_reads()
 
     def _read_page(self, page: Mail) -> None:
@@ -167,6 +188,15 @@ class MailMachine(RuleBasedStateMachine):
             self.world.database.go_on()
             self.world.settle()
 
+    @precondition(lambda self: self.world.database.held)
+    @rule()
+    def database_does_one_thing(self) -> None:
+        held = self.world.database.held or []
+        self.world.database.held = held[:1]
+        self.world.database.go_on()
+        self.world.database.held = held[1:]
+        self.world.settle()
+
     @rule()
     def time_passes(self) -> None:
         for client in (self.bob, *[sender.client for sender in self.senders]):
@@ -186,7 +216,7 @@ class MailMachine(RuleBasedStateMachine):
                         sender.unsettled.pop(number, None)
                 elif isinstance(each, Failed):
                     assert each.code == "database-down", each
-                    sender.repeated.update(sender.unsettled.values())
+                    self._doubt(sender, [each.id] if each.id in sender.unsettled else [])
 
     def _is_committed(self, sender: _Sender, number: int) -> None:
         key = sender.device + number.to_bytes(16, "big") + sender.name.encode()
@@ -230,8 +260,9 @@ class MailMachine(RuleBasedStateMachine):
             self.what_is_acknowledged_is_committed()
             self.time_passes()
             self.recipient_reads()
-            while self.waits or self.page is not None:
-                self.recipient_fetches(limit=100)
+            for _ in range(10):
+                if self.waits:
+                    self.recipient_fetches(limit=100)
                 if self.page is not None:
                     self.recipient_acknowledges()
             if self.unconfirmed:
@@ -261,6 +292,6 @@ class MailMachineTests(SynchronousTestCase):
         """At least once, in order, and acknowledged only when it is safe."""
         from hypothesis.stateful import run_state_machine_as_test
 
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            MailMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        run_state_machine_as_test(
+            MailMachine, settings=settings(max_examples=100, stateful_step_count=30, deadline=None)
         )

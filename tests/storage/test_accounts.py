@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.counters import Increase
 from p2pim.errors import AccountDisabled, BadToken, InviteNeeded, NameTaken, NoSuchUser, UnknownUser
-from p2pim.storage import accounts
+from p2pim.storage import accounts, contacts
 from p2pim.storage.database import prepare_file
 
 DEVICE, TOKEN = bytes(16), bytes(32)
@@ -38,10 +38,10 @@ class AccountTests(SynchronousTestCase):
 
     def test_resuming_gives_the_lists(self) -> None:
         """All that a sign-in needs, in one visit to the database."""
-        accounts.add_contact(self.db, "alice", "bob")
+        contacts.add_contact(self.db, "alice", "bob")
         accounts.set_blocked(self.db, "alice", "bob", True)
         resumed = accounts.resume(self.db, "alice", DEVICE, TOKEN, 101.0)
-        self.assertEqual((resumed.lists.contacts, resumed.lists.blocked, resumed.touch), (["bob"], ["bob"], False))
+        self.assertEqual((resumed.lists.requested, resumed.lists.blocked, resumed.touch), (["bob"], ["bob"], False))
 
     def test_resuming_is_refused_for_its_reasons(self) -> None:
         """No account, another token, another device, a disabled account."""
@@ -65,19 +65,19 @@ class AccountTests(SynchronousTestCase):
 
     def test_a_deleted_account_leaves_nothing(self) -> None:
         """Not on others' lists either."""
-        accounts.add_contact(self.db, "alice", "bob")
-        accounts.add_contact(self.db, "bob", "alice")
+        contacts.add_contact(self.db, "alice", "bob")
+        contacts.add_contact(self.db, "bob", "alice")
         accounts.set_blocked(self.db, "bob", "alice", True)
         accounts.delete_account(self.db, "alice")
         self.assertEqual([self.count(table) for table in ("accounts", "devices", "contacts", "blocks")], [1, 1, 0, 0])
 
     def test_a_name_registered_again_is_another_account(self) -> None:
         """Nothing of the old one comes with it."""
-        accounts.add_contact(self.db, "bob", "alice")
+        contacts.add_contact(self.db, "bob", "alice")
         accounts.delete_account(self.db, "alice")
         accounts.register(self.db, "alice", "hash", b"d" * 16, "desk", b"t" * 32, 1.0, None)
         bob = accounts.find_account(self.db, "bob")
-        self.assertEqual(accounts.load_lists(self.db, bob.id).contacts, [])
+        self.assertEqual(contacts.load_lists(self.db, bob.id), contacts.Lists())
 
     def test_changing_somebody_who_does_not_exist_says_so(self) -> None:
         """An operator's typing mistake is not a success."""
@@ -85,7 +85,7 @@ class AccountTests(SynchronousTestCase):
             lambda: accounts.delete_account(self.db, "nobody"),
             lambda: accounts.set_disabled(self.db, "nobody", True),
             lambda: accounts.set_password(self.db, "nobody", "x"),
-            lambda: accounts.add_contact(self.db, "alice", "nobody"),
+            lambda: contacts.add_contact(self.db, "alice", "nobody"),
             lambda: accounts.set_blocked(self.db, "alice", "nobody", True),
         ):
             with self.assertRaises(NoSuchUser):

@@ -13,6 +13,7 @@ from p2pim.wire import groups as g
 from p2pim.wire import keys as k
 from p2pim.wire import mail
 from p2pim.wire import messages as m
+from p2pim.wire import store as files
 
 DEVICE = b"0123456789abcdef"
 PERSON = m.Person("bob", "online", [m.Device(DEVICE, "desk", "192.168.1.7:50122", 1.5)], "contact")
@@ -22,7 +23,7 @@ ONE_TIME = k.OneTimeKey("AAAAAQ", KEY, SIGNATURE)
 GROUP = g.Group("chess", 3, [g.Member("bob", "owner")], "Openings")
 
 FROM_CLIENT: list[m.FromClient] = [
-    m.Hello(1, "p2pim/0.1.0"),
+    m.Hello(1, "p2pim/0.1.0", m.FEATURES),
     m.SignIn("bob", DEVICE, "desk", "secret", None),
     m.SignIn("bob", DEVICE, "desk", None, b"t" * 32, "away"),
     m.Register("bob", "secret", DEVICE, "desk"),
@@ -48,6 +49,12 @@ FROM_CLIENT: list[m.FromClient] = [
     g.ChangeGroup(15, "chess", "create", ["alice"]),
     g.ListGroups(16),
     g.SendToGroup(17, "chess", 3, MESSAGE_ID, b"sealed", [DEVICE]),
+    files.OpenUpload(18, "alice", MESSAGE_ID, 1_000),
+    files.OpenDownload(19, MESSAGE_ID, 500),
+    files.DropStored(20, MESSAGE_ID, "fetched"),
+    files.UseTicket(b"t" * 32),
+    files.Chunk(0, b"sealed"),
+    files.AskStored(21, [MESSAGE_ID]),
 ]
 FROM_SERVER: list[m.FromServer] = [
     m.Welcome(b"s", "bob", "1.2.3.4:5", None, 5.0, 30.0, m.Limits(1, 2, 3), b"t" * 32, [PERSON]),
@@ -59,6 +66,7 @@ FROM_SERVER: list[m.FromServer] = [
     m.Incoming("bob", DEVICE, m.SIGNAL, b"sealed"),
     m.PresenceChanged(PERSON),
     m.SignedOut("replaced", "Signed in elsewhere."),
+    m.P2pServerChanged("p2p.example.org:9901"),
     m.Ping(1),
     m.Pong(1),
     k.KeysLeft(8, 40),
@@ -71,6 +79,13 @@ FROM_SERVER: list[m.FromServer] = [
     g.GroupState(15, GROUP),
     g.Groups(16, [GROUP]),
     g.GroupChanged(GROUP, "bob", "add", ["alice"]),
+    files.UploadOpened(18, MESSAGE_ID, 0, b"t" * 32, 30.0, 1.5),
+    files.DownloadOpened(19, 1_000, b"t" * 32, 30.0),
+    files.BulkReady(500),
+    files.Committed(1_000),
+    files.Chunk(0, b"sealed"),
+    files.StoredStates(21, [files.StoredState(MESSAGE_ID, "waiting")]),
+    files.StoredEnded(MESSAGE_ID, "fetched"),
 ]
 
 

@@ -41,6 +41,7 @@ SIGNALS: list[s.AnySignal] = [
     s.GroupKey("chess", "session", "key", 3),
     s.AskGroupKey("chess", "session"),
     s.Sas(ID, "start", KEY),
+    s.FileLeft(ID, ID, KEY, KEY, "report.pdf", 10, 1),
 ]
 
 

@@ -29,6 +29,8 @@ class Conversation:
         self._mine: dict[str, Line] = {}
         self._names: dict[str, str] = {}
         self.status = ""
+        self.oldest: str | int | None = None
+        """The place in the history of the oldest message that is shown."""
         self._retitle()
 
     @property
@@ -38,21 +40,20 @@ class Conversation:
         return min(direct, key=lambda channel: channel["kind"], default=None)
 
     def show_history(self, messages: list[dict[str, Any]]) -> None:
-        """What was said before."""
-        for message in messages:
-            mine = message["direction"] == "out"
-            at = message["sent_at"] if mine else message.get("received_at") or message["sent_at"]
-            way = route_text(message.get("route"), message.get("address"))
-            line = Line(
-                "me" if mine else str(message.get("user") or self.user),
-                message["text"],
-                at,
-                message["state"] if mine else "",
-                way,
-            )
-            self.screen.add(line)
-            if mine:
-                self._mine[message["id"]] = line
+        """What was said before, oldest first; and before that what is shown already, if anything is."""
+        self.screen.add_older([self._line(message) for message in messages])
+        if messages:
+            self.oldest = messages[0].get("number", messages[0]["id"])
+
+    def _line(self, message: Mapping[str, Any]) -> Line:
+        mine = message["direction"] == "out"
+        at = message["sent_at"] if mine else message.get("received_at") or message["sent_at"]
+        way = route_text(message.get("route"), message.get("address"))
+        who = "me" if mine else str(message.get("sender") or self.user)
+        line = Line(who, message["text"], at, message["state"] if mine else "", way)
+        if mine:
+            self._mine[message["id"]] = line
+        return line
 
     def show_channels(self, channels: list[dict[str, Any]]) -> None:
         """The channels that stand now."""
@@ -69,6 +70,11 @@ class Conversation:
         self.screen.add(line)
         self.screen.scroll = 0
         return line
+
+    def writes_no_more(self) -> None:
+        """There was no further notice that they are writing."""
+        if self.screen.notice == f"{self.user} is writing…":
+            self.screen.notice = self.status
 
     def settled(self, line: Line, result: Mapping[str, Any]) -> None:
         """The answer to sending ``line``."""
@@ -95,12 +101,16 @@ class Conversation:
         return False
 
     def _about_user(self, kind: str, event: Event) -> None:
-        if kind == "receipt":
+        if kind == "sent":
+            self.screen.add(Line("me", str(event["text"]), event["at"], "sent", "another device"))
+        elif kind == "receipt":
             line = self._mine.get(str(event["id"]))
             if line is not None:
                 self._reach(line, str(event["state"]), line.route)
         elif kind == "typing":
-            self.screen.notice = "is writing…"
+            self.screen.notice = f"{self.user} is writing…"
+        elif kind in ("contact-request", "contact-accepted"):
+            self.remark(event_line(event, self._prefix) or "")
         elif kind == "presence":
             self.status = self.screen.notice = str(event["status"])
         elif kind == "channel-opened":

@@ -6,6 +6,7 @@ being written stays as it is.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -50,6 +51,9 @@ class Screen:
     scroll: int = 0
     """Rows scrolled back from the newest."""
 
+    at_top: bool = True
+    """Whether the oldest line was in sight when it was drawn last."""
+
     def __post_init__(self) -> None:
         self._drawn: list[str] = []
         self._size = (0, 0)
@@ -58,6 +62,19 @@ class Screen:
         """Another line at the end; the oldest beyond `LINES_KEPT` are let go."""
         self.lines.append(line)
         del self.lines[:-LINES_KEPT]
+
+    def add_older(self, lines: list[Line]) -> None:
+        """More lines before the first; what is in sight stays in sight."""
+        self.lines[:0] = lines
+
+    @property
+    def room_for_older(self) -> int:
+        """How many lines can be added before the first."""
+        return LINES_KEPT - len(self.lines)
+
+    def show_oldest(self) -> None:
+        """Scroll back to the first line."""
+        self.scroll = sys.maxsize
 
     def forget_drawn(self) -> None:
         """Draw all of it next time: something else wrote to the terminal."""
@@ -82,6 +99,7 @@ class Screen:
         room = height - 2
         body = [row for line in self.lines for row in line_rows(line, width)]
         self.scroll = max(0, min(self.scroll, len(body) - room))
+        self.at_top = self.scroll >= len(body) - room
         end = len(body) - self.scroll
         shown = body[max(0, end - room) : end]
         shown = [*[""] * (room - len(shown)), *shown]

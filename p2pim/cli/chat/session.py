@@ -15,15 +15,14 @@ from p2pim.cli.chat.conversation import Conversation
 from p2pim.cli.chat.editor import LineEditor
 from p2pim.cli.chat.keys import KeyReader
 from p2pim.cli.chat.screen import Line, Screen
+from p2pim.core.limits import HISTORY_PAGE, TYPING_EVERY, TYPING_SHOWN
 from p2pim.errors import Interrupted, NoSuchUser, P2pimError
 
 HISTORY_SHOWN = 50
-TYPING_EVERY = 3.0
-"""Seconds between two notices that I am writing."""
 HELP = (
     "/send PATH offers a file or folder, /accept ID and /reject ID answer an offer, /quit (or Ctrl-D) ends,\n"
-    "//x says /x, PageUp and PageDown scroll. "
-    "Marks: … on its way, → sent, ✓ delivered, ✓✓ read, ✗ failed."
+    "//x says /x, PageUp and PageDown scroll, /history N brings N older messages.\n"
+    "Marks: · on its way, ✓ sent or in a mailbox, ✓✓ delivered, ✓✓ read, ✗ failed."
 )
 
 
@@ -54,6 +53,9 @@ class ChatSession:
         self._conversation = Conversation(user, self.screen, prefix)
         self._running: set[Deferred[Any]] = set()
         self._typed = float("-inf")
+        self._writing: Any = None
+        self._fetching = False
+        self._unseen = False
 
     def start(self) -> None:
         """Show what was said, listen, and try for a direct channel meanwhile."""
@@ -65,7 +67,7 @@ class ChatSession:
         self._conversation.show_history(history["messages"])
         self._conversation.remark("/help shows what else can be typed.")
         await self._show_channels()
-        self._begin(self._call("read", user=self._user))
+        self._seen()
         if not self._user.startswith("#"):
             self._begin(self._connect())
         self._draw()
@@ -75,6 +77,8 @@ class ChatSession:
         self.ended.addErrback(lambda failure: None)  # whoever waited for it has been told
         for running in list(self._running):
             running.cancel()
+        if self._writing is not None and self._writing.active():
+            self._writing.cancel()
 
     def keys(self, data: bytes) -> None:
         """What the terminal sent; nothing is its end."""
@@ -85,6 +89,8 @@ class ChatSession:
             self._key(key)
         self.screen.input, self.screen.cursor = self._editor.text, self._editor.cursor
         self._draw()
+        if self._unseen and not self.screen.scroll:
+            self._seen()
 
     def _key(self, key: str) -> None:
         match key:
@@ -95,7 +101,7 @@ class ChatSession:
             case "redraw":
                 self.screen.forget_drawn()
             case "page-up":
-                self.screen.scroll += 5
+                self._scroll_back()
             case "page-down":
                 self.screen.scroll -= 5
             case _:
@@ -105,8 +111,46 @@ class ChatSession:
                 elif key.startswith(("text:", "paste:")) and not self._editor.text.startswith("/"):
                     self._typing()
 
+    def _scroll_back(self) -> None:
+        """Five rows up; at the top older messages are fetched."""
+        if self.screen.at_top:
+            self._begin(self._show_older(HISTORY_SHOWN))
+        self.screen.scroll += 5
+
+    async def _show_older(self, count: int) -> None:
+        """Fetch up to ``count`` messages from before what is shown, one request at a time."""
+        before, room = self._conversation.oldest, self.screen.room_for_older
+        if before is None or self._fetching:
+            return
+        if room <= 0:
+            self.screen.notice = "`p2pim history` has what is older"
+            return
+        self._fetching = True
+        try:
+            found = await self._call("history", user=self._user, limit=min(count, room), before=before)
+        finally:
+            self._fetching = False
+        self._conversation.show_history(found["messages"])
+        self.screen.notice = "" if found["messages"] else "nothing was said before this"
+        self._draw()
+
+    async def _show_history(self, count: str) -> None:
+        if count and not (count.isdecimal() and 1 <= int(count[:5]) <= HISTORY_PAGE):
+            self._conversation.remark(f"/history takes a number from 1 to {HISTORY_PAGE}.")
+            return
+        await self._show_older(int(count or HISTORY_SHOWN))
+        self.screen.show_oldest()
+        self._draw()
+
+    def _seen(self) -> None:
+        """What they said last is before my eyes: they get read receipts."""
+        self._unseen = False
+        self._begin(self._call("read", user=self._user))
+
     def _typing(self) -> None:
         now = self._clock.seconds()
+        if self._user.startswith("#"):
+            return
         if now - self._typed >= TYPING_EVERY:
             self._typed = now
             self._begin(self._call("typing", user=self._user))
@@ -125,6 +169,8 @@ class ChatSession:
                 self._end()
             case "/send" if argument:
                 self._begin(self._offer(argument.strip()))
+            case "/history":
+                self._begin(self._show_history(argument.strip()))
             case "/accept" | "/reject" if argument:
                 self._begin(self._shown(self._call(command[1:], id=argument.strip())))
             case _:
@@ -176,10 +222,23 @@ class ChatSession:
 
     def _event(self, event: dict[str, Any]) -> None:
         if self._conversation.event(event):
-            self._begin(self._call("read", user=self._user))
+            self._unseen = True
+        if event.get("event") == "typing" and event.get("user") == self._user:
+            self._notice_for_a_while()
         self._draw()
+        if self._unseen and not self.screen.scroll:
+            self._seen()
         if event.get("event") == "signed-out":
             self._end(P2pimError(f"Signed out: {event.get('message') or event.get('reason')}"))
+
+    def _notice_for_a_while(self) -> None:
+        if self._writing is not None and self._writing.active():
+            self._writing.cancel()
+        self._writing = self._clock.callLater(TYPING_SHOWN, self._writes_no_more)
+
+    def _writes_no_more(self) -> None:
+        self._conversation.writes_no_more()
+        self._draw()
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         return await self._backend.call(method, params, ignore_item)

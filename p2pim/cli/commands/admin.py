@@ -151,6 +151,7 @@ def stats_command(invocation: Invocation) -> None:
         f"The server {state}; {count_text(result['accounts'], 'account')}, {result['online']} online."
     )
     invocation.output.note(_p2p_text(result.get("p2p")))
+    invocation.output.note(_mail_text(result.get("mail")))
     columns = ("USER", "ONLINE", "UPLOADS", "BYTES", "LAST", "DOWNLOADS", "BYTES", "LAST", "RELAYED")
     right = ("UPLOADS", "BYTES", "DOWNLOADS", "RELAYED")
     invocation.output.table(columns, [_stats_row(user) for user in result["users"]], right=right)
@@ -161,6 +162,12 @@ def _p2p_text(p2p: Mapping[str, Any] | None) -> str:
         return "No P2P server runs beside it."
     counts = "{requests} questions, {answers} answered, {refused} refused; {ignored} other datagrams".format(**p2p)
     return f"P2P server on UDP {p2p['address']}: {counts}."
+
+
+def _mail_text(mail: Mapping[str, Any] | None) -> str:
+    if not mail or not mail["messages"]:
+        return "No mail waits."
+    return "Mail: {messages} messages ({bytes} bytes) wait for {devices} devices.".format(**mail)
 
 
 def _stats_row(user: Mapping[str, Any]) -> tuple[str, ...]:

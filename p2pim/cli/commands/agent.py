@@ -11,6 +11,7 @@ from p2pim.cli.commands.options import Command
 from p2pim.cli.event_text import event_line
 from p2pim.cli.invocation import Invocation, pass_invocation
 from p2pim.cli.running import Terminated
+from p2pim.core.limits import AWAY_AFTER
 from p2pim.errors import Interrupted, SignInError, Usage
 
 if TYPE_CHECKING:
@@ -41,11 +42,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="When to make them: with a conversation, or to the whole LAN at once.",
 )
+@click.option(
+    "--away-after",
+    type=click.FloatRange(0, 1440),
+    default=AWAY_AFTER / 60,
+    show_default=True,
+    metavar="MINUTES",
+    help="Without anything you did for so long others see you as away; 0: never.",
+)
 @click.option("--web", metavar="ADDR:PORT|none", help="Where the chat page is served.")
 @pass_invocation
 def up_command(
     invocation: Invocation, accept: str, downloads: Path | None, p2p_server: str | None, channel: str, connect: str,
-    web: str | None,
+    away_after: float, web: str | None,
 ) -> int:  # fmt: skip
     """Run the agent: stay signed in, receive messages and files, and print what happens."""
     if web not in (None, "none"):
@@ -54,7 +63,7 @@ def up_command(
 
     settings = PeerSettings(
         accept=accept, downloads=downloads.expanduser().absolute() if downloads else None, p2p_server=p2p_server,
-        channel=channel, connect=connect,
+        channel=channel, connect=connect, away_after=away_after * 60,
     )  # fmt: skip
     try:
         invocation.run(lambda reactor: _agent(reactor, invocation, settings))

@@ -69,13 +69,17 @@ def _reason_text(reason: Any) -> str:
 
 
 @click.command("ping", cls=Command)
-@click.argument("user")
+@click.argument("user", required=False)
 @click.option("-c", "--count", type=click.IntRange(1, 10_000), default=4, show_default=True, help="How many.")
 @click.option("--route", type=click.Choice(["auto", "direct", "relay"]), default="auto", help="Which way.")
 @pass_invocation
-def ping_command(invocation: Invocation, user: str, count: int, route: str) -> None:
-    """Measure the way to USER and back."""
+def ping_command(invocation: Invocation, user: str | None, count: int, route: str) -> None:
+    """Measure the way to USER and back, or without USER to the server."""
     output = invocation.output
+    if user is None:
+        result = invocation.ask("ping_server")
+        output.item(result, f"the server: {milliseconds_text(result['rtt_ms'])}")
+        return
 
     def answered(item: dict[str, Any]) -> None:
         way = route_text(item.get("route"), item.get("address"))

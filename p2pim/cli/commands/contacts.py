@@ -1,4 +1,4 @@
-"""``who``, ``add``, ``remove``, ``block``, ``unblock``: the people."""
+"""``who``, ``add``, ``remove``, ``block``, ``unblock``, ``status``: the people."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ def who_command(invocation: Invocation, everyone: bool) -> None:
     people = invocation.ask("who", {"all": everyone})["people"]
     for person in people:
         invocation.output.item(person)
-    if people:
+    listed = [person for person in people if person.get("relation") != "asks"]
+    if listed:
         columns = ("USER", "STATUS", "DEVICES", "ROUTE", "RTT")
-        invocation.output.table(columns, [_row(person) for person in people], right=("DEVICES", "RTT"))
-    elif everyone:
-        invocation.output.note("Nobody is online but you.")
-    else:
-        invocation.output.note("No contacts yet: `p2pim add USER` adds one, `p2pim who --all` shows who is online.")
+        invocation.output.table(columns, [_row(person) for person in listed], right=("DEVICES", "RTT"))
+    for person in people:
+        if person.get("relation") == "asks":
+            asks = f"{person['user']} wants to be your contact"
+            invocation.output.note(f"{asks}: {invocation.command_prefix} add {person['user']} (or remove, or block)")
+    if not people:
+        nobody = "Nobody is online but you." if everyone else _NO_CONTACTS
+        invocation.output.note(nobody)
+
+
+_NO_CONTACTS = "No contacts yet: `p2pim add USER` asks one, `p2pim who --all` shows who is online."
 
 
 def _row(person: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(person["user"]),
-        str(person["status"]),
+        "requested" if person.get("relation") == "requested" else str(person["status"]),
         str(_count(person.get("devices"))),
         route_text(person.get("route"), person.get("address")),
         milliseconds_text(person.get("rtt_ms")),
@@ -47,10 +54,36 @@ def _count(devices: object) -> int:
 @click.argument("user")
 @pass_invocation
 def add_command(invocation: Invocation, user: str) -> None:
-    """Put USER on your contact list."""
+    """Ask USER to be your contact, or agree when they have asked you."""
     result = invocation.ask("add", {"user": user})
-    status = f" ({result['status']})" if result.get("status") else ""
-    invocation.output.item(result, f"{result.get('user', user)} is a contact{status}.")
+    name = result.get("user", user)
+    if result.get("relation") == "requested":
+        text = f"{name} is asked to be your contact, and has to agree."
+    else:
+        text = f"{name} is a contact" + (f" ({result['status']})." if result.get("status") else ".")
+    invocation.output.item(result, text)
+
+
+@click.command("remove", cls=Command)
+@click.argument("user")
+@pass_invocation
+def remove_command(invocation: Invocation, user: str) -> None:
+    """Take USER off your contact list, and yourself off theirs; or decline their request, or withdraw yours."""
+    result = invocation.ask("remove", {"user": user})
+    name = result.get("user", user)
+    texts = {"asks": f"The request of {name} is declined.", "requested": f"Your request to {name} is withdrawn."}
+    invocation.output.item(result, texts.get(str(result.get("was")), f"{name} is no contact any more."))
+
+
+@click.command("status", cls=Command)
+@click.argument("status", type=click.Choice(["online", "away", "busy", "invisible"]), required=False)
+@pass_invocation
+def status_command(invocation: Invocation, status: str | None) -> None:
+    """Show, or set, what others see of you. It is remembered."""
+    result = invocation.ask("status", {"set": status or ""}, online=False)
+    seen = f", seen by {result['server']} at {result['address']}" if result.get("address") else ", not connected"
+    own = " by itself" if result["status"] != result["chosen"] else ""
+    invocation.output.item(result, f"{result['user']} is {result['status']}{own}{seen}")
 
 
 def _change(name: str, text: str, help_text: str) -> click.Command:
@@ -64,6 +97,5 @@ def _change(name: str, text: str, help_text: str) -> click.Command:
     return command
 
 
-remove_command = _change("remove", "{user} is no contact any more.", "Take USER off your contact list.")
 block_command = _change("block", "{user} cannot reach you any more.", "Let USER reach you no more.")
 unblock_command = _change("unblock", "{user} can reach you again.", "Let USER reach you again.")

@@ -1,4 +1,4 @@
-"""``msg`` and ``history``: what is said and what was said."""
+"""``msg``: what is said."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 from p2pim.cli.backend import Backend, ignore_item
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
-from p2pim.cli.text import date_text, route_text, state_mark
-from p2pim.core.limits import HISTORY_PAGE, MESSAGE_TEXT
+from p2pim.cli.text import route_text
+from p2pim.core.limits import MESSAGE_TEXT
 from p2pim.errors import Usage
 
 
@@ -79,47 +79,3 @@ def _group_text(group: str, result: Mapping[str, Any]) -> str:
     mailbox = f", {safe} in the mailbox" if safe else ""
     way = route_text(result.get("route"), result.get("address"))
     return f"delivered to {have} of {len(states)} in {group}{mailbox}: {way}{took}"
-
-
-@click.command("history", cls=Command)
-@click.argument("user")
-@click.option("--search", default="", metavar="TEXT", help="Only messages that contain it.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The newest so many.")
-@click.option("--before", default="", metavar="ID", help="Only messages before this one.")
-@pass_invocation
-def history_command(invocation: Invocation, user: str, search: str, limit: int, before: str) -> None:
-    """Read what was said with USER (or in '#GROUP'): with routes, receipts and times."""
-
-    async def work(backend: Backend) -> list[dict[str, Any]]:
-        return await _pages(backend, user, search, limit, before)
-
-    messages = invocation.work(work, online=False)
-    for message in messages:
-        invocation.output.item(message, history_line(user, message))
-    if not messages:
-        invocation.output.note(f"Nothing was said with {user}" + (f" that contains {search!r}." if search else " yet."))
-
-
-async def _pages(backend: Backend, user: str, search: str, limit: int, before: str) -> list[dict[str, Any]]:
-    """The newest ``limit`` messages, oldest first, asked for a page at a time."""
-    messages: list[dict[str, Any]] = []
-    while len(messages) < limit:
-        page = min(HISTORY_PAGE, limit - len(messages))
-        params = {"user": user, "search": search, "limit": page, "before": before}
-        older = (await backend.call("history", params, ignore_item))["messages"]
-        messages = [*older, *messages]
-        if len(older) < page:
-            break
-        before = older[0]["id"]
-    return messages
-
-
-def history_line(user: str, message: Mapping[str, Any]) -> str:
-    """``2026-01-31 14:03 bob: text   (direct TCP 192.0.2.7:50122 ✓)``."""
-    mine = message.get("direction") == "out"
-    when = date_text(message.get("sent_at") if mine else message.get("received_at") or message.get("sent_at"))
-    way = route_text(message.get("route"), message.get("address"))
-    if mine:
-        waits = message.get("state") == "waiting"
-        way = "waits in the outbox" if waits else f"{way} {state_mark(message.get('state'))}"
-    return f"{when} {'me' if mine else message.get('user') or user}: {message['text']}  ({way})"

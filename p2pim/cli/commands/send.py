@@ -28,14 +28,24 @@ class Rejected(PeerRefused):
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
 @click.option("--comment", default="", metavar="TEXT", help="What the other side reads beside the offer.")
 @click.option("--route", type=click.Choice(["auto", "direct", "relay"]), default="auto", help="Which way it may go.")
+@click.option(
+    "--leave",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Leave it, sealed, at the server: when USER is away (auto), always, or never.",
+)
 @click.option("--wait/--no-wait", default=True, help="Wait until it has arrived (the default), or not.")
 @pass_invocation
 def send_command(
-    invocation: Invocation, user: str, paths: tuple[Path, ...], comment: str, route: str, wait: bool
+    invocation: Invocation, user: str, paths: tuple[Path, ...], comment: str, route: str, leave: str, wait: bool
 ) -> None:
-    """Offer files and folders to USER, and send them when they are accepted."""
+    """Offer files and folders to USER, and send them when they are accepted.
+
+    To somebody who is away they are left at the server, sealed, until they come and take them.
+    """
     params = {
-        "user": user, "paths": [_existing(path) for path in paths], "comment": comment, "route": route, "wait": wait,
+        "user": user, "paths": [_existing(path) for path in paths], "comment": comment, "route": route, "leave": leave,
+        "wait": wait,
     }  # fmt: skip
     ended: dict[str, Mapping[str, Any]] = {}
     with _shown(invocation) as show:

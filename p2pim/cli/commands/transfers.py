@@ -72,4 +72,5 @@ def _answer_text(result: Mapping[str, Any], transfer: str, done: str) -> str:
 reject_command = _change("reject", "rejected", "Do not take what is offered as ID.")
 pause_command = _change("pause", "paused; `p2pim resume` goes on", "Halt the transfer ID, at either end.")
 resume_command = _change("resume", "goes on", "Let the transfer ID go on from where it was.")
+leave_command = _change("leave", "is left at the server", "Leave the transfer ID, which waits, at the server.")
 cancel_command = _change("cancel", "cancelled", "End the transfer ID, at either end.")

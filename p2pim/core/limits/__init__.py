@@ -14,8 +14,10 @@ from p2pim.core.limits.delivery import *
 from p2pim.core.limits.groups import *
 from p2pim.core.limits.mail import *
 from p2pim.core.limits.p2p_server import *
+from p2pim.core.limits.people import *
 from p2pim.core.limits.sealing import *
 from p2pim.core.limits.server import *
+from p2pim.core.limits.stored import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *
 from p2pim.core.limits.units import *

@@ -27,12 +27,14 @@ LOOK_UPS_AT_ONCE: Final = 16
 """Users asked for in one such round."""
 HISTORY_PAGE: Final = 1_000
 """Messages in one answer about the history."""
+HISTORY_EXPORT: Final = 200
+"""Messages of the history that an export holds in memory at a time: 6 MiB of text at the most."""
 OVERTAKE: Final = 32
 """Copies on a slower way, or in the mailbox, that a later one may overtake: an Olm session keeps 40 message keys that
 were skipped, and what needs an older one must be asked for again."""
 MAIL_PAGE: Final = 256
 """Envelopes in one page of the mailbox; the next is asked for when these are on disk."""
-MAIL_RETRY: Final = 2.0
+MAILBOX_RETRY: Final = 2.0
 """After this a page that could not be had, or not be stored, is asked for again."""
 RECEIPTS_REPEATED: Final = 60.0
 """Receipts sent by mail so shortly before the session ended go again in the next one: the server may have died before

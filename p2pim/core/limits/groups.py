@@ -53,6 +53,9 @@ GROUP_KEY_PATIENCE: Final = 2.0
 GROUP_RECEIPT_WAIT: Final = 5.0
 """Seconds that the sender of a message to a group waits for the receipts of those who seem to be there, once the server
 has it for everybody."""
+GROUP_CONNECT: Final = 8
+"""Members up to whom a message to a group tries for direct channels, as one to each of them would; in larger groups one
+upload costs less than the negotiations."""
 GROUP_RENEW_RETRY: Final = 5.0
 """Seconds after which a message that could not be sealed for a changed group is tried again."""
 GROUP_ENVELOPES: Final = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-ONE_TIME_KEYS: Final = 50
+ONE_TIME_KEYS_PUBLISHED: Final = 50
 """One-time keys of a device that the server should have; vodozemac's own bound on unpublished ones."""
 FALLBACK_AGE: Final = 7 * 86_400.0
 """Seconds after which the fallback key is replaced, so that what it began does not stay openable for ever."""

@@ -44,8 +44,8 @@ UDP_KEEPALIVE: Final = 15.0
 UDP_IN_USE: Final = 60.0
 """A channel over which nothing of a person's has gone for so long is idle."""
 UDP_DOUBTED: Final = 6.5
-"""Silence after which a path is doubted and a second one used as well."""
+"""Without an answer to what was sent: after this a path is doubted and a second one used as well."""
 UDP_DEAD: Final = 15.0
-"""Silence after which a path is dead."""
+"""And after this dead. RFC 7675 gives consent 30 s; people notice sooner."""
 UDP_PROBE_AGAIN: Final = 1.5
 """Between heartbeats while one is unanswered."""

@@ -11,7 +11,7 @@ CREATE TABLE copies (                    -- of messages of mine, one for each de
     PRIMARY KEY (conversation, user, device, seq)
 ) STRICT;
 
-CREATE INDEX copies_of_message ON copies (conversation, message);
+CREATE UNIQUE INDEX copies_of_message ON copies (message, user, device, conversation);
 
 CREATE TABLE arrivals_by_conversation (  -- the number that comes next from a device in a conversation
     user TEXT NOT NULL,

@@ -1,0 +1,44 @@
+"""What a session says of itself, and when it comes back."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from typing import Final
+
+from p2pim import __version__
+from p2pim.errors import AlreadySignedIn, ServerFull, TooManyTries
+from p2pim.wire.groups import Groups, GroupState
+from p2pim.wire.messages import ClaimedKeys, DeviceLists, Done, Found, KeysLeft, Mail, Pong, SpliceTickets
+from p2pim.wire.store import DownloadOpened, StoredStates, UploadOpened
+
+SOFTWARE: Final = f"p2pim {__version__}"
+NO_CONNECTION: Final = "There is no connection to the server now."
+FAREWELLS: Final = {"replaced": "replaced", "kicked": "kicked", "disabled": "kicked", "removed": "kicked"}
+"""Reasons of the server's `SignedOut` after which a client stays away, and what the events call them."""
+TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
+"""Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""
+ANSWERS: Final = (
+    Done, Found, SpliceTickets, Mail, ClaimedKeys, DeviceLists, KeysLeft, Pong, UploadOpened, DownloadOpened,
+    StoredStates, GroupState, Groups,
+)  # fmt: skip
+"""What a request may be answered with, beside a failure."""
+HEARTBEATS: Final = (1.0, 60.0)
+"""What a server may ask for, in seconds between pings."""
+
+
+class State(Enum):
+    """How far a session is."""
+
+    AWAY = "away"
+    CALLING = "calling"
+    SIGNED_IN = "signed in"
+    ENDED = "ended"
+
+
+def words(error: BaseException) -> str:
+    """Why a connection could not be made, in the words of the system."""
+    number = getattr(error, "osError", None)
+    if isinstance(number, int):
+        return os.strerror(number).lower()
+    return str(error).rstrip(".") or type(error).__name__
