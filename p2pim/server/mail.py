@@ -44,6 +44,10 @@ _Device = tuple[str, bytes]
 BLOCKED_BY_ME = "You have blocked this user; unblock them first."
 
 
+def _incoming(letter: Letter) -> Incoming:
+    return Incoming(letter.sender, letter.device, letter.kind, letter.payload, letter.message, letter.group)
+
+
 class Mail:
     """Takes letters, forwards them, and puts them into mailboxes.
 
@@ -112,14 +116,14 @@ class Mail:
     def _hand_over(self, target: Session, pending: Pending) -> None:
         post, letter = target.post, pending.letter
         before = post.held.get(pending.key)
-        if before is not None:  # it is there already, unconfirmed: only who wants to know may have changed
+        if before is not None:  # forwarded before and not confirmed: the device may have been unable to store it then
             post.held[pending.key] = before._replace(sender=pending.sender, id=pending.id, fan=pending.fan)
+            if target.client.output_bytes < SEND_BACKLOG:
+                target.send(_incoming(before.letter))
         elif self._may_forward(target, len(letter.payload)):
             post.hold(self._count(pending))
             self._held_bytes += len(letter.payload)
-            target.send(
-                Incoming(letter.sender, letter.device, letter.kind, letter.payload, letter.message, letter.group)
-            )
+            target.send(_incoming(letter))
         elif self._has_room(pending):
             self._put_held(target)
             post.waiting = True

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import Meta
 
 from p2pim.errors import BadMessage
 from p2pim.wire.fields import (
@@ -48,6 +48,18 @@ from p2pim.wire.keys import (
     RenameDevice,
 )
 from p2pim.wire.mail import AckMail, FetchMail, Got, Mail, MailWaiting, Stored
+from p2pim.wire.people import (
+    AddContact,
+    BlockUser,
+    Device,
+    Found,
+    LookUp,
+    Person,
+    PresenceChanged,
+    RemoveContact,
+    SetStatus,
+    WhoIsOnline,
+)
 from p2pim.wire.store import (
     AskStored,
     BulkReady,
@@ -203,50 +215,6 @@ class Send(Message, frozen=True, tag=4):
     message: NoMessageId = b""
 
 
-class SetStatus(Message, frozen=True, tag=5):
-    """My presence from now on: online, away, busy or invisible."""
-
-    status: Label
-
-
-class AddContact(Message, frozen=True, tag=6):
-    """Ask ``user`` to be my contact, or agree to be theirs; answered by `Found` with what I may know of them then."""
-
-    id: RequestId
-    user: Name
-
-
-class RemoveContact(Message, frozen=True, tag=7):
-    """Be contacts no more, for both sides; or withdraw my request, or decline theirs."""
-
-    id: RequestId
-    user: Name
-
-
-class BlockUser(Message, frozen=True, tag=8):
-    """``blocked``: ``user`` reaches me no more; not ``blocked``: they may again."""
-
-    id: RequestId
-    user: Name
-    blocked: bool
-
-
-class LookUp(Message, frozen=True, tag=9):
-    """Presence and devices of the users named; answered by `Found`, or `Failed` when one does not exist.
-
-    Of somebody who is no contact only the ids of all their devices, signed in or not, so that they can be written to.
-    """
-
-    id: RequestId
-    users: Annotated[list[Name], Meta(max_length=64)]
-
-
-class WhoIsOnline(Message, frozen=True, tag=10):
-    """Everyone online whom I may see, with addresses; answered by `Found`."""
-
-    id: RequestId
-
-
 class OpenSplice(Message, frozen=True, tag=11):
     """Two tickets for a relayed channel between me and ``device`` of ``user``; answered by `SpliceTickets`."""
 
@@ -275,29 +243,6 @@ class Pong(Message, frozen=True, tag=21):
 
 
 # --- server to client
-
-
-class Device(Message, frozen=True):
-    """One signed-in device of a user, as others may see it."""
-
-    id: DeviceId
-    name: Label
-    address: Address = ""
-    """As the server sees it; empty where the asker may not know."""
-    since: float = 0.0
-    """When it signed in, in seconds since 1970."""
-
-
-class Person(Message, frozen=True):
-    """A user and what may be known of their presence: ``status`` is online, away, busy or offline; or empty: it is not
-    for the asker to know."""
-
-    user: Name
-    status: Label
-    devices: list[Device] = field(default_factory=list)
-    relation: Label = ""
-    """How the asker stands to this user: "contact" (both have agreed), "requested" (the asker has asked), "asks" (this
-    user has), "blocked", or empty."""
 
 
 class Limits(Message, frozen=True):
@@ -353,13 +298,6 @@ class Failed(Message, frozen=True, tag=33):
     retry_after: float = 0.0
 
 
-class Found(Message, frozen=True, tag=34):
-    """The answer to `LookUp`, `WhoIsOnline` and `AddContact`."""
-
-    id: RequestId
-    people: list[Person]
-
-
 class SpliceTickets(Message, frozen=True, tag=35):
     """``mine`` joins me to whoever shows ``theirs``; each is good once, for ``seconds``."""
 
@@ -379,12 +317,6 @@ class Incoming(Message, frozen=True, tag=36):
     message: NoMessageId = b""
     """Where it is set, `Got` is expected once the envelope's content is stored."""
     group: Label = ""
-
-
-class PresenceChanged(Message, frozen=True, tag=37):
-    """Someone I may see came, went, or changed; or stands to me in another relation."""
-
-    person: Person
 
 
 class SignedOut(Message, frozen=True, tag=38):

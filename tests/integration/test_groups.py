@@ -10,6 +10,7 @@ from p2pim.peer import MessageReceived, ReceiptReceived
 from p2pim.peer.events import BroadcastReceived, GroupChange, MessageSent
 from p2pim.peer.group_parts import GroupParts
 from tests.integration.neighbours import PASSWORD, Neighbour, NeighboursCase
+from tests.integration.town import Person, TownCase
 
 
 def _groups(who: Neighbour) -> GroupParts:
@@ -164,3 +165,56 @@ class GroupTests(NeighboursCase):
         alice, _, _ = await self.three()
         with self.assertRaises(Usage):
             await alice.peer.send_message("#team", "x", route="direct")
+
+
+class ProcessesTests(TownCase):
+    async def test_a_group_of_three_by_the_command_line(self) -> None:
+        """Made, written to directly and by the mailbox, somebody removed, and what each of them has of it."""
+        alice = await self.person("alice", "--connect", "never")
+        bob = await self.person("bob", "--connect", "never")
+        carol = await self.person("carol", up=False)
+        made = (await alice.run("group", "create", "team", "bob", "carol")).object
+        self.assertEqual(made["group"], "#team")
+        self.assertEqual(made["members"][0], {"user": "alice", "role": "owner"})
+        await bob.until("group-changed", action="create", by="alice")
+        await alice.run("connect", "bob")
+        sent = (await alice.run("msg", "#team", "hello all")).object
+        self.assertEqual((sent["state"], sent["route"]), ("stored", "mailbox"))
+        self.assertEqual([member["user"] for member in sent["members"]], ["bob", "carol"])
+        self.assertEqual((await bob.until("message", group="#team"))["route"], "tcp")
+        await carol.up("--connect", "never")
+        self.assertEqual((await carol.until("message", group="#team"))["route"], "mailbox")
+        await alice.until("receipt", user="carol", state="delivered", group="#team")
+        refused = await bob.run("group", "remove", "#team", "carol", status=4)
+        self.assertEqual(refused.objects[-1]["error"], "not-allowed")
+        await alice.run("group", "remove", "team", "carol")
+        await carol.until("group-changed", members=[])
+        self.assertEqual((await alice.run("msg", "#team", "without carol")).object["state"], "delivered")
+        refused = await carol.run("msg", "#team", "let me in", status=4)
+        self.assertEqual(refused.objects[-1]["error"], "no-such-group")
+        await self.check_histories(alice, bob, carol)
+        self.assertEqual((await self.town.counters())["alice"]["uploads"], 1)
+        await self.run_usage(alice)
+
+    async def check_histories(self, alice: Person, bob: Person, carol: Person) -> None:
+        """Everybody has what was said while they were in it, once."""
+        texts = {}
+        for person in (alice, bob, carol):
+            texts[person.name] = [m["text"] for m in (await person.run("history", "#team")).objects]
+        both = ["hello all", "without carol"]
+        self.assertEqual(texts, {"alice": both, "bob": both, "carol": both[:1]})
+        first, second = (await alice.run("history", "#team")).objects
+        self.assertEqual([m["state"] for m in first["members"]], ["delivered", "delivered"])
+        self.assertEqual([m["user"] for m in second["members"]], ["bob"])
+        (heard,) = (await carol.run("history", "#team")).objects
+        self.assertEqual((heard["sender"], heard["group"]), ("alice", "#team"))
+
+    async def run_usage(self, alice: Person) -> None:
+        """What cannot be is said in one line."""
+        wrong = await alice.run("msg", "#team", "x", "--route", "direct", status=2)
+        self.assertEqual(wrong.objects[-1]["error"], "usage")
+        await alice.run("group", "add", "team", "nobody", status=4)
+        await alice.run("group", "topic", "team", "what", "we", "do")
+        (group,) = (await alice.run("group", "list")).objects
+        self.assertEqual((group["topic"], len(group["members"])), ("what we do", 2))
+        self.assertEqual((await alice.run("group", "end", "team")).object, {"group": "#team", "ended": True})

@@ -26,6 +26,13 @@ class LeftCase(TownCase):
         path.write_bytes(content)
         return path, blake3(content).hexdigest()
 
+    async def friends(self) -> tuple[Person, Person]:
+        """Alice, and bob, who is away: contacts, so that she knows."""
+        alice, bob = await self.two(bob_up=False)
+        await bob.run("add", "alice")
+        self.assertEqual((await alice.run("add", "bob")).object["relation"], "contact")
+        return alice, bob
+
     async def leave(self, alice: Person, path: Path) -> str:
         """Send it to bob, who is away; gives the transfer's id."""
         result = await alice.run("send", "bob", str(path))
@@ -40,7 +47,7 @@ class TestLeftFiles(LeftCase):
 
     async def test_a_file_left_at_the_server_arrives_and_is_deleted_there(self) -> None:
         """`send` ends when all of it is at the server; the recipient takes it, and the sender hears that."""
-        alice, bob = await self.two(bob_up=False)
+        alice, bob = await self.friends()
         path, digest = self.file(3_000_000)
         transfer = await self.leave(alice, path)
         (status,) = (await alice.run("transfers")).objects
@@ -62,7 +69,7 @@ class TestLeftFiles(LeftCase):
 
     async def test_an_upload_survives_kill_9_of_the_sender_and_goes_on(self) -> None:
         """From what the server has committed, not from the beginning."""
-        alice, bob = await self.two(bob_up=False)
+        alice, bob = await self.friends()
         path, digest = self.file(200_000_000)
         sent = await alice.run("send", "bob", str(path), "--no-wait")
         transfer = str(sent.objects[0]["transfer"])
@@ -85,7 +92,7 @@ class TestLeftFiles(LeftCase):
 
     async def test_a_rejection_deletes_it_and_is_told_to_the_sender(self) -> None:
         """Also to a sender who comes back later."""
-        alice, bob = await self.two(bob_up=False)
+        alice, bob = await self.friends()
         path, _ = self.file(100_000)
         transfer = await self.leave(alice, path)
         await bob.up()
@@ -110,7 +117,7 @@ class TestLeftQuota(LeftCase):
 
     async def test_what_does_not_fit_is_said_and_what_to_do(self) -> None:
         """By `--leave always` as a failure; otherwise it waits for both to be online."""
-        alice, _ = await self.two(bob_up=False)
+        alice, _ = await self.friends()
         path, _ = self.file(600_000)
         refused = await alice.run("send", "bob", str(path), "--leave", "always", status=1)
         self.assertIn("store-quota", refused.err)

@@ -89,16 +89,17 @@ class ForwardedMailTests(MailCase):
         bob = self.back(self.bob, "bob")
         self.assertEqual([item.message for item in self.take_all(bob)], [message_id(1)])
 
-    def test_the_same_again_while_it_is_not_confirmed_is_not_forwarded_twice(self) -> None:
-        """Whoever sent it last hears what became of it."""
+    def test_the_same_again_while_it_is_not_confirmed_is_forwarded_again(self) -> None:
+        """As it was the first time; whoever sent it last hears what became of it, and it is counted once."""
         self.alice.send(self.letter(1))
         self.bob.one(Incoming)
         self.alice.lose()
         alice = self.back(self.alice, "alice")
         alice.send(Send(77, "bob", self.bob.device, MESSAGE, b"other", message_id(1)))
-        self.assertEqual(self.bob.received(), [])
+        self.assertEqual(self.bob.one(Incoming).payload, b"hi")
         self.bob.lose()
         self.assertEqual(alice.one(Stored).ids, [77])
+        self.assertEqual(self.counters("alice")[0], 1)
         self.assertEqual([item.payload for item in self.fetch(self.back(self.bob, "bob"))], [b"hi"])
 
     def test_too_much_unconfirmed_goes_to_the_mailbox_all_of_it(self) -> None:
