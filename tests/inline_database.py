@@ -8,8 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from p2pim.core.groups import GroupSealer
+from p2pim.core.sealing import DeviceRef
 from p2pim.errors import CannotOpen, DatabaseDown, NoSession, Replayed
 from p2pim.storage.database import Work, _steps
+from p2pim.storage.group_inbox import GroupInbox
+from p2pim.wire.keys import Identity
 from p2pim.wire.signals import AnySignal, Sealed, Signal, decode_signal, encode_signal
 
 
@@ -19,6 +23,7 @@ class InlineDatabase:
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.row_factory = sqlite3.Row
+        self.connection.execute("PRAGMA foreign_keys = ON")
         for _, sql in _steps("peer"):
             self.connection.executescript(sql)
         self.broken = False
@@ -74,3 +79,9 @@ def inside(sealed: bytes) -> AnySignal:
     envelope = decode_signal(sealed)
     assert isinstance(envelope, Sealed)
     return decode_signal(envelope.body[4:])
+
+
+def no_groups(me: str) -> GroupInbox:
+    """What an inbox needs of groups where there are none."""
+    identity = Identity(bytes(32), bytes(32), bytes(64))
+    return GroupInbox(GroupSealer(DeviceRef(me, bytes(16)), bytes(32), lambda: identity), me)

@@ -51,7 +51,35 @@ def _contact_accepted(event: Event, prefix: str | None) -> str:
 
 
 def _message(event: Event, prefix: str | None) -> str:
-    return f"{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
+    group = f"{event['group']} " if event.get("group") else ""
+    return f"{group}{event['user']}: {event['text']}  ({route_text(event['route'], event.get('address'))})"
+
+
+def _group_changed(event: Event, prefix: str | None) -> str | None:
+    by, group, users = event["by"], event["group"], ", ".join(event["users"])
+    if not event["members"]:
+        return f"{group} has ended, or you are in it no more."
+    match event["action"]:
+        case "create":
+            return f"{by} has made the group {group}."
+        case "add":
+            return f"{by} has added {users} to {group}."
+        case "remove":
+            return f"{by} has removed {users} from {group}."
+        case "leave":
+            return f"{by} has left {group}."
+        case "topic":
+            return f"{by} has changed the topic of {group}: {event['topic']}"
+        case "role":
+            roles = [m["role"] for m in event["members"] if m["user"] in event["users"]]
+            return f"{by} has made {users} {roles[0] if roles else 'something else'} of {group}."
+        case "devices":
+            return None
+    return f"{group} has changed while you were away."
+
+
+def _broadcast(event: Event, prefix: str | None) -> str:
+    return f"{event['group']} {event['user']}: a program tells the group of {event['topic']}."
 
 
 def _sent(event: Event, prefix: str | None) -> str:
@@ -138,7 +166,7 @@ def _verify(event: Event, prefix: str | None) -> str:
     return f"{event['user']} wants to compare keys with you.{how}"
 
 
-_WRITERS: dict[str, Callable[[Event, str | None], str]] = {
+_WRITERS: dict[str, Callable[[Event, str | None], str | None]] = {
     "signed-in": _signed_in,
     "interrupted": _interrupted,
     "reconnecting": _reconnecting,
@@ -149,6 +177,8 @@ _WRITERS: dict[str, Callable[[Event, str | None], str]] = {
     "message": _message,
     "sent": _sent,
     "receipt": _receipt,
+    "group-changed": _group_changed,
+    "broadcast": _broadcast,
     "channel-opened": _channel_opened,
     "channel-closed": _channel_closed,
     "connect-failed": _connect_failed,

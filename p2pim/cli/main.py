@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "register": "account", "login": "account", "logout": "account", "up": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
     "status": "contacts",
-    "msg": "messages", "history": "history", "chat": "chat",
+    "msg": "messages", "history": "history", "chat": "chat", "group": "groups",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers", "leave": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",

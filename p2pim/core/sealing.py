@@ -110,6 +110,11 @@ class Sealer:
         """Compute it no more: the account that has it is committed."""
         self._identity = identity
 
+    def own(self) -> Identity:
+        """The identity that was given to `remember`."""
+        assert self._identity is not None
+        return self._identity
+
     def _mine(self, store: Store) -> Identity:
         return self._identity or self.identity(store)
 

@@ -24,6 +24,7 @@ from p2pim.peer.contacts import Contacts
 from p2pim.peer.conversations import Conversations
 from p2pim.peer.delivery import Delivery
 from p2pim.peer.dispatcher import Dispatcher
+from p2pim.peer.group_parts import GroupParts
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
 from p2pim.peer.own_status import OwnStatus
@@ -41,6 +42,7 @@ from p2pim.storage.database import Database
 from p2pim.storage.history import History
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 
 
@@ -91,7 +93,6 @@ class Account:
         self.routes = self._make_routes()
         self._make_delivery()
         self.queries = Queries(context.reactor, self.routes, context.rng.getrandbits(62))
-        self._lives.add(stop=self.queries.stop)
         self.status = OwnStatus(
             context.reactor, self.session, context.home.credentials().status, self.settings.away_after
         )
@@ -102,10 +103,10 @@ class Account:
         self._dispatcher = Dispatcher(
             context, self.people, self.look_ups, self.seals,
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
-            queries=self.queries,
+            queries=self.queries, groups=self.groups,
         )  # fmt: skip
-        self._lives.add(stop=self.p2p_server.stop)
-        self._lives.add(stop=self._search.stop)
+        for part in (self.queries, self.p2p_server, self._search):
+            self._lives.add(stop=part.stop)
 
     def _make_channels(self) -> ChannelTable:
         channels = ChannelTable(
@@ -159,8 +160,11 @@ class Account:
         self._background.run(self.outbox.seal_again(user, device, messages), "sealing messages again")
 
     def _make_delivery(self) -> None:
+        self.groups = GroupParts(
+            self._context, self.database, self.session, self.seals, self.routes, self.look_ups, self._background
+        )
         self.delivery = Delivery(
-            self._context, self.database, self.session, self.seals, self.routes, self.people,
+            self._context, self.database, self.session, self.seals, self.routes, self.people, self.groups,
             gone=self._gone, doubted=self._doubt,
             signal=lambda user, device, signal: self._dispatcher.opened(user, device, signal),
         )  # fmt: skip
@@ -220,7 +224,6 @@ class Account:
                 p2p_server=self.p2p_server.name,
             )
         )
-        self.outbox.refresh_all()
         self.delivery.signed_in(welcome)
         for person in welcome.contacts:
             self._devices_appeared(person.user, set())
@@ -254,7 +257,7 @@ class Account:
         self.seals.interrupted()
         self.people.interrupted()
         self.channels.interrupted()
-        self.outbox.refresh_all()
+        self.delivery.refresh_all()
         self.transfers.session_lost()
 
     def envelope_received(self, envelope: m.Incoming) -> None:
@@ -273,6 +276,10 @@ class Account:
     def keys_left(self, left: int) -> None:
         """So many one-time keys of this device are left at the server."""
         self.seals.keys_left(left)
+
+    def group_changed(self, change: GroupChanged) -> None:
+        """A group of mine was changed."""
+        self.groups.told(change)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
@@ -319,7 +326,7 @@ class Account:
         )
         if channel.kind in DIRECT_KINDS:
             self.conversations.found(channel.user)
-            self.outbox.refresh(channel.user)
+            self.delivery.refresh(channel.user)
         self.transfers.route_appeared(channel.user, channel.device)
 
     def channel_closed(self, channel: IChannel, reason: str) -> None:
@@ -329,14 +336,14 @@ class Account:
                 at=self._wall(), user=channel.user, device=channel.device.hex(), kind=channel.kind, reason=reason
             )
         )
-        self.outbox.refresh(channel.user)
+        self.delivery.refresh(channel.user)
         self.transfers.route_lost(channel)
         if not self._stopped:
             self.conversations.lost(channel.user)
 
     def _channel_trusted(self, channel: IChannel, good: bool) -> None:
         """A channel went silent, and what is on its way over it goes by another route; or it was heard again."""
-        self.outbox.refresh(channel.user)
+        self.delivery.refresh(channel.user)
         if good:
             self.transfers.route_appeared(channel.user, channel.device)
         else:
@@ -360,7 +367,7 @@ class Account:
     def _gone(self, user: str, device: bytes) -> None:
         """The server says that a device is not there."""
         self.people.gone(user, device)
-        self.outbox.refresh(user)
+        self.delivery.refresh(user)
         if not self.people.devices(user):
             self._away(user)
 
@@ -387,6 +394,6 @@ class Account:
 
     def _devices_appeared(self, user: str, before: set[bytes]) -> None:
         """What is known of the devices of ``user`` has changed; those not in ``before`` are new."""
-        self.outbox.refresh(user)
+        self.delivery.refresh(user)
         for device in set(self.people.devices(user)) - before:
             self.transfers.route_appeared(user, device)

@@ -26,6 +26,7 @@ from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
 from p2pim.peer.doctor import diagnose
+from p2pim.peer.group_api import GroupApi
 from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.key_calls import KeyCalls, check_not_changed
@@ -38,11 +39,11 @@ from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals as s
 
 
-class Peer(PeopleApi, KeyCalls, HomeHistory):
+class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory):
     """A person's side: one device of one account.
 
     See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
-    `KeyCalls` for verification and devices; `HomeHistory` for what was said.
+    `GroupApi` for groups; `KeyCalls` for verification and devices; `HomeHistory` for what was said.
     """
 
     @property
@@ -58,6 +59,8 @@ class Peer(PeopleApi, KeyCalls, HomeHistory):
     ) -> SentMessage:
         """Send ``text``; it is on disk before it goes, and goes again until a device of ``user`` has stored it.
 
+        ``user`` may be ``#GROUP``: then it goes to all its members, and the result has their states.
+
         :param route: "auto" (direct where a channel stands, else through the server), "direct" or "relay".
         :param wait: for the receipt; at most ``timeout`` seconds. Without anyone there to confirm it, the result is
             "stored" when it is in their mailbox, or "sent" and ``queued`` when it waits in the outbox.
@@ -67,9 +70,11 @@ class Peer(PeopleApi, KeyCalls, HomeHistory):
         :raises MailboxFull: it waits here until there is room.
         :raises TimedOut: neither a receipt yet nor stored; the message stays in the outbox and is sent again.
         """
-        account, user = self._running(), canonical_name(user)
         _check_message(text, route)
         self.active()
+        if user.startswith("#"):
+            return await self._say_to_group(user, text, route, wait, timeout)
+        account, user = self._running(), canonical_name(user)
         started = self._reactor.seconds()
         await self._prepare(account, user, route)
         message = await account.outbox.put(user, text, route)
@@ -117,6 +122,8 @@ class Peer(PeopleApi, KeyCalls, HomeHistory):
 
     async def mark_read(self, user: str) -> int:
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
+        if user.startswith("#"):
+            return await self._mark_group_read(user)
         account, user = await self.opened(), canonical_name(user)
         by_device: dict[bytes, list[bytes]] = {}
         last = b""

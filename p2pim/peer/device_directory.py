@@ -100,6 +100,11 @@ class Directory:
         self._lists.clear()
         self._ready.clear()
 
+    def forget(self, user: str) -> None:
+        """The devices of ``user`` are others than before: ask next time."""
+        self._lists.pop(user, None)
+        self._ready.pop(user, None)
+
     def changed(self, changed: DeviceList) -> None:
         """The server says that the devices of a user changed."""
         self._note(changed.user, changed.devices)

@@ -7,6 +7,7 @@ from p2pim.errors import BadMessage, WireError
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.channels import ChannelTable
+from p2pim.peer.group_parts import GroupParts
 from p2pim.peer.inbox import Inbox
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.look_ups import LookUps
@@ -33,6 +34,7 @@ class Dispatcher:
         inbox: Inbox,
         outbox: Outbox,
         transfers: Transfers,
+        groups: GroupParts,
         queries: Queries,
     ) -> None:
         self._context = context
@@ -44,6 +46,7 @@ class Dispatcher:
         self._inbox = inbox
         self._outbox = outbox
         self._transfers = transfers
+        self._groups = groups
         self._queries = queries
         self._typed: dict[str, float] = {}
 
@@ -86,6 +89,7 @@ class Dispatcher:
         if isinstance(signal, s.Receipt):
             route = channel.kind if channel is not None else "relay"
             self._outbox.receipt(user, device, signal.ids, signal.state, route)
+            self._groups.receipt(user, device, signal.ids, signal.state, route)
         elif isinstance(signal, s.Typing):
             self._typing(user, channel)
         elif isinstance(signal, s.Query):

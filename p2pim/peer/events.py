@@ -6,6 +6,7 @@ milliseconds) and the fields, with field names as in ``docs/cli.md``.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -120,13 +121,44 @@ class MessageSent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiptReceived(Event):
-    """A message of mine reached ``state``: "stored", "delivered" or "read"."""
+    """A message of mine reached ``state``: "stored", "delivered" or "read"; one to a ``group``, with the member
+    ``user``."""
 
     event: ClassVar[str] = "receipt"
     id: str
     user: str
     state: str
     route: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupChange(Event):
+    """``by`` did ``action`` ("create", "add", "remove", "leave", "role", "topic", "end", or "devices": a device
+    of a member came or went) to ``users`` of ``group``; by nobody named while I was away ("changed").
+
+    ``members`` are the present ones (user and role); none when I am in it no more.
+    """
+
+    event: ClassVar[str] = "group-changed"
+    group: str
+    by: str
+    action: str
+    users: tuple[str, ...]
+    members: tuple[dict[str, str], ...]
+    topic: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BroadcastReceived(Event):
+    """An application at a device of ``user`` tells all of ``group`` something; ``body`` is base64 in JSON."""
+
+    event: ClassVar[str] = "broadcast"
+    user: str
+    device: str
+    group: str
+    topic: str
+    body: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,5 +308,5 @@ def as_json(event: Event) -> dict[str, Any]:
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name != "at" and not (field.name == "group" and value is None):
-            result[field.name] = value
+            result[field.name] = base64.b64encode(value).decode() if isinstance(value, bytes) else value
     return result

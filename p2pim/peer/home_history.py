@@ -41,6 +41,13 @@ class HomeHistory(HomeAccount):
             oldest=oldest,
         )
 
+    async def message_members(self, group: str, message: str) -> list[tuple[str, str, int | None]]:
+        """How far each member of ``#GROUP`` is with a message of mine: user, state, and since when (milliseconds since
+        1970)."""
+        account = await self.opened()
+        name = canonical_conversation("#" + group.removeprefix("#"))[1:]
+        return await account.groups.store.members(name, _message_id(message))
+
     async def whole_history(self, user: str | None = None) -> AsyncIterator[HistoryEntry]:
         """Every message with ``user``, or with everyone, from the oldest on; a page of them in memory at a time."""
         page = await self.history(user, limit=HISTORY_EXPORT, oldest=True)

@@ -22,7 +22,7 @@ from p2pim.core.limits import UNSTORED
 from p2pim.core.message_ids import show_message_id
 from p2pim.errors import CannotOpen, Replayed
 from p2pim.peer.events import Event, MessageReceived, MessageSent, rfc3339
-from p2pim.storage.inbox import Arrived, Envelope, InboxStore, Taken
+from p2pim.storage.inbox import Arrived, Envelope, GroupReceipt, InboxStore, Taken
 from p2pim.storage.outbox import Confirmed
 from p2pim.wire.mail import MailId
 from p2pim.wire.signals import AnySignal, Receipt, Sealed
@@ -40,6 +40,9 @@ class Receiver(Protocol):
     def confirmed(self, user: str, device: bytes, receipts: Sequence[tuple[str, Confirmed]]) -> None: ...
     def read(self, user: str, ids: Sequence[bytes], route: str) -> None: ...
     def signal(self, user: str, device: bytes, signal: AnySignal) -> None: ...
+    def group_signal(self, user: str, device: bytes, group: str, signal: AnySignal) -> None: ...
+    def group_confirmed(self, receipts: Sequence[GroupReceipt], route: str) -> None: ...
+    def group_key_missing(self, user: str, device: bytes, session: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,16 @@ class Inbox:
             self._receiver.confirmed(user, device, taken.confirmed)
         if taken.read:
             self._receiver.read(user, [id for id, _ in taken.read], envelope.route)
-        if taken.signal is not None:
+        if taken.groups:
+            self._receiver.group_confirmed(taken.groups, envelope.route)
+        if taken.waits:
+            self._receiver.group_key_missing(user, device, taken.waits)
+        if taken.signal is not None and taken.group:
+            self._receiver.group_signal(user, device, taken.group, taken.signal)
+        elif taken.signal is not None:
             self._receiver.signal(user, device, taken.signal)
+        for waited, opened in taken.later:
+            self._tell(waited, opened)
         if isinstance(taken.error, Replayed):
             self._journal("message", user, "came once more and was dropped")
 
@@ -202,9 +213,13 @@ class Inbox:
                 "at": self._wall(), "id": show_message_id(message.id), "text": message.text, "route": message.route,
                 "address": message.address, "sent_at": rfc3339(message.sent_at / 1000),
             }  # fmt: skip
-            if message.conversation:
+            group = message.conversation if message.conversation.startswith("#") else None
+            if group is not None and message.sender != self._me:
+                self._journal("message", group, f"received from {message.sender} by {message.route}{origin}")
+                self._emit(MessageReceived(user=message.sender, group=group, **about))
+            elif message.conversation:
                 self._journal("message", message.conversation, "sent by another device of mine")
-                self._emit(MessageSent(user=message.conversation, device=message.device.hex(), **about))
+                self._emit(MessageSent(user=message.conversation, device=message.device.hex(), group=group, **about))
             else:
                 self._journal("message", message.sender, f"received by {message.route}{origin}")
                 self._emit(MessageReceived(user=message.sender, **about))

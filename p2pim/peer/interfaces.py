@@ -7,6 +7,7 @@ from __future__ import annotations
 from zope.interface import Interface
 
 from p2pim.net.interfaces import IChannel, IChannelUser
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import Incoming, Person, Welcome
 
@@ -39,6 +40,9 @@ class ISessionUser(Interface):
 
     def devices_changed(devices: DeviceList) -> None:
         """The devices of a contact, or mine, changed."""
+
+    def group_changed(change: GroupChanged) -> None:
+        """A group of mine was changed, or is mine no more."""
 
     def stored_ended(file: bytes, outcome: str) -> None:
         """A file at the server's store has been "fetched", "rejected", "withdrawn", or has "expired"."""

@@ -17,6 +17,7 @@ from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json
+from p2pim.peer.local_groups import GROUP_METHODS
 from p2pim.peer.local_history import HISTORY_METHODS
 from p2pim.peer.local_keys import KEY_METHODS
 from p2pim.peer.local_people import PEOPLE_METHODS, Item, OfUser, Params
@@ -147,6 +148,7 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     **HISTORY_METHODS,
     **PEOPLE_METHODS,
     **TRANSFER_METHODS,
+    **GROUP_METHODS,
     **KEY_METHODS,
 }
 

@@ -41,7 +41,17 @@ class Delete(Struct, frozen=True, forbid_unknown_fields=True):
 async def _history(peer: HomeHistory, params: History, item: Item) -> dict[str, Any]:
     p = params
     entries = await peer.history(p.user, p.search, p.limit, p.before, p.after, p.oldest)
-    return {"messages": [_found(entry, p.search) for entry in entries]}
+    return {"messages": [await _with_members(peer, _found(entry, p.search)) for entry in entries]}
+
+
+async def _with_members(peer: HomeHistory, message: dict[str, Any]) -> dict[str, Any]:
+    """A message; one of mine to a group says how far each member is with it."""
+    if "group" in message and message["direction"] == "out":
+        message["members"] = [
+            {"user": user, "state": state, "at": _time(at)}
+            for user, state, at in await peer.message_members(message["group"], message["id"])
+        ]
+    return message
 
 
 def _found(entry: HistoryEntry, search: str) -> dict[str, Any]:
@@ -62,7 +72,15 @@ def entry_json(entry: HistoryEntry) -> dict[str, Any]:
         "received_at": _time(entry.received_at),
         "read_at": _time(entry.read_at),
         "address": entry.address,
+        **_of_group(entry),
     }
+
+
+def _of_group(entry: HistoryEntry) -> dict[str, Any]:
+    """In a group's conversation: which, and who wrote it if I did not."""
+    if not entry.user.startswith("#"):
+        return {}
+    return {"group": entry.user, **({"sender": entry.author} if entry.author else {})}
 
 
 def _time(milliseconds: int | None) -> str | None:

@@ -140,8 +140,10 @@ class PeopleApi(HomeAccount):
 
     def typing(self, user: str) -> None:
         """Tell ``user`` that I am writing: over a channel, or to a contact who is online; every few seconds at most."""
-        account, user = self._running(), canonical_name(user)
         self.active()
+        if user.startswith("#"):
+            return  # a group is not told
+        account, user = self._running(), canonical_name(user)
         now = self._reactor.seconds()
         typed = {name: at for name, at in (self._typed or {}).items() if now - at < TYPING_EVERY}
         if user not in typed and len(typed) < USERS_IN_USE and not account.people.is_blocked(user):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pim.peer.interfaces import ISessionUser
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.messages import (
     DevicesChanged,
     FromServer,
@@ -27,6 +28,8 @@ def push(user: ISessionUser, message: FromServer) -> bool:
         user.mail_waiting(message.count)
     elif isinstance(message, PresenceChanged):
         user.presence_changed(message.person)
+    elif isinstance(message, GroupChanged):
+        user.group_changed(message)
     elif isinstance(message, P2pServerChanged):
         user.p2p_server_changed(message.p2p_server)
     elif isinstance(message, StoredEnded):

@@ -138,6 +138,14 @@ class Routes:
         self._session.send_envelope(user, device, MESSAGE, sealed, answered, message, lambda: answered(None))
         return RELAY, self._server
 
+    def send_direct(self, user: str, device: bytes, sealed: bytes) -> tuple[str, str] | None:
+        """Send a sealed message over a direct channel; its kind and address, or None when there is none."""
+        channel = self._channels.channel_to(user, device)
+        if channel is None or channel.kind not in DIRECT_KINDS:
+            return None
+        channel.send(decode_signal(sealed))
+        return channel.kind, channel.address
+
     def send(
         self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
     ) -> None:

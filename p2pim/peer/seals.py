@@ -127,6 +127,10 @@ class Seals:
             rows.pin(self.sealer.me, identity)
         return identity
 
+    def own_identity(self) -> Identity:
+        """This device's identity; after `load`."""
+        return self.sealer.own()
+
     def signed_in(self, welcome: Welcome) -> None:
         """A session with the server stands."""
         self.stock.left(welcome.keys_left)

@@ -197,6 +197,12 @@ class Session:
         ``on_failed`` hears (later, never from within) when the server could not take it, ``on_stored`` when it has put
         it into a mailbox; it says nothing when it forwarded it.
         """
+        self.send_numbered(lambda id: Send(id, user, device, kind, payload, message), on_failed, on_stored)
+
+    def send_numbered(
+        self, message: Callable[[int], Message], on_failed: OnFailed | None = None, on_stored: OnStored | None = None
+    ) -> None:
+        """Hand over an envelope, made with the id under which the server answers; as for `send_envelope`."""
         if self._state is not State.SIGNED_IN or self._connection is None:
             if on_failed is not None:
                 self._reactor.callLater(0, on_failed, NotSignedIn(NO_CONNECTION))
@@ -204,7 +210,7 @@ class Session:
         number = self._requests.next_id()
         if on_failed is not None or on_stored is not None:
             self._requests.remember(number, on_failed, on_stored)
-        self._connection.send(Send(number, user, device, kind, payload, message))
+        self._connection.send(message(number))
 
     def send(self, message: Message) -> None:
         """Send a message that has no answer, such as `SetStatus`.

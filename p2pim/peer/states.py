@@ -50,12 +50,18 @@ class SentMessage:
     ms: float | None
     queued: bool = False
     note: str = ""
+    members: tuple[dict[str, str], ...] | None = None
+    """Of a message to a group: how far each member is with it (``user`` and ``state``)."""
 
     def as_json(self) -> dict[str, Any]:
         """The documented form."""
         result = asdict(self)
         if not self.queued:
-            del result["queued"], result["note"]
+            del result["queued"]
+        if not self.note:
+            del result["note"]
+        if self.members is None:
+            del result["members"]
         return result
 
 

@@ -8,7 +8,7 @@
 method               parameters                  result
 ===================  ==========================  ===================================================
 ``user-add``         user, password              user
-``user-delete``      user                        user
+``user-delete``      user                        user, groups (that it was in)
 ``user-disable``     user                        user, disabled
 ``user-enable``      user                        user, disabled
 ``user-password``    user, password              user

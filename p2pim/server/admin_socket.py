@@ -60,7 +60,7 @@ class AdminDesk:
         if method in ("user-delete", "user-disable", "user-password"):
             self._house.store.revocations += 1
         if method == "user-delete":
-            self._delete(user_of(params))
+            self._delete(user_of(params), result)
         elif method == "user-disable":
             self._sign_out(user_of(params), "disabled", "This account was disabled by the server's operator.")
         elif method == "user-password":
@@ -77,10 +77,11 @@ class AdminDesk:
         self._house.files.sever(user)
         return self._house.users.sign_out(user, reason, message)
 
-    def _delete(self, user: str) -> None:
+    def _delete(self, user: str, result: Json) -> None:
         house = self._house
         self._sign_out(user, "disabled", "This account was deleted by the server's operator.")
         house.names.forget(user)
+        house.groups.account_ended(user, result["groups"])
         house.counters.forget(user)
         house.announcer.graph.forget(user)
 

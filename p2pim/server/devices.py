@@ -6,6 +6,7 @@ out, even when the token is withdrawn, leaves its keys and its mail.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -41,6 +42,8 @@ class Devices:
         self._clock = clock
         self._store = store
         self._users = users
+        self.moved: Callable[[str], None] = lambda user: None
+        """Called when a device of a user has come or gone."""
 
     async def list(self, session: Session, message: ListDevices) -> Message:
         """All devices of the users named."""
@@ -70,6 +73,7 @@ class Devices:
             # Later: when a device removes itself, the answer comes first.
             self._clock.callLater(0, present.client.sign_out, "removed", REMOVED)
         self.changed(user)
+        self.moved(user)
         return Done(message.id)
 
     # --- news

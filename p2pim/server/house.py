@@ -17,6 +17,8 @@ from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
 from p2pim.server.devices import Devices
 from p2pim.server.gate import Gate
+from p2pim.server.group_mail import GroupMail
+from p2pim.server.groups import GroupDesk
 from p2pim.server.keys import Keys
 from p2pim.server.mail import Mail
 from p2pim.server.mailboxes import Mailboxes
@@ -38,9 +40,11 @@ from p2pim.storage import accounts
 from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.messages import (
     AckMail,
+    ChangeGroup,
     ClaimKeys,
     FetchMail,
     ListDevices,
+    ListGroups,
     Message,
     Person,
     PublishKeys,
@@ -93,12 +97,22 @@ class House:
         self.take_bulk = self.files.take
         self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
         self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
+        self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
+        self.groups = GroupDesk(clock, self.store, self.directory, self.group_mail.rosters, wall)
         self.devices = Devices(clock, self.store, self.users)
         self.keys = Keys(clock, self.store, self.directory, self.devices)
+        self.devices.moved = self.groups.devices_changed
         self.users.left = self.mail.left
         self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
         self.request = Requests(
-            clock, self.store, self.users, self.names, self.splices, self.mail.got, self._further_answers()
+            clock,
+            self.store,
+            self.users,
+            self.names,
+            self.splices,
+            self.mail.got,
+            self.group_mail.take,
+            self._further_answers(),
         ).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
@@ -120,6 +134,8 @@ class House:
             ListDevices: self.devices.list,
             RenameDevice: self.devices.rename,
             RemoveDevice: self.devices.remove,
+            ChangeGroup: self.groups.change,
+            ListGroups: self.groups.list_mine,
             **self.files.answers,
         }
 

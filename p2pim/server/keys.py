@@ -7,15 +7,14 @@ often as it must.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
 from p2pim.core import limits
 from p2pim.core.identity import identity_bytes, signed_by
-from p2pim.core.rate import TokenBucket
 from p2pim.errors import BadKeys, BadMessage, RateLimited
+from p2pim.server.buckets import Buckets
 from p2pim.server.devices import Devices
 from p2pim.server.names import canonical_user
 from p2pim.server.sessions import Directory, Session
@@ -33,9 +32,9 @@ class Keys:
         self._store = store
         self._directory = directory
         self._devices = devices
-        self._askers = _Buckets(limits.CLAIMS_PER_SECOND, limits.CLAIM_BURST)
-        self._pairs = _Buckets(limits.ASKER_CLAIMS_PER_SECOND, limits.ASKER_CLAIM_BURST)
-        self._targets = _Buckets(limits.DEVICE_CLAIMS_PER_SECOND, limits.DEVICE_CLAIM_BURST)
+        self._askers = Buckets(limits.CLAIMS_PER_SECOND, limits.CLAIM_BURST)
+        self._pairs = Buckets(limits.ASKER_CLAIMS_PER_SECOND, limits.ASKER_CLAIM_BURST)
+        self._targets = Buckets(limits.DEVICE_CLAIMS_PER_SECOND, limits.DEVICE_CLAIM_BURST)
 
     async def publish(self, session: Session, message: PublishKeys) -> Message:
         """Keep what a device publishes of its own."""
@@ -53,6 +52,7 @@ class Keys:
         )  # fmt: skip
         if published.new:
             self._devices.changed(user)
+            self._devices.moved(user)
         return KeysLeft(message.id, published.left)
 
     async def claim(self, session: Session, message: ClaimKeys) -> Message:
@@ -81,26 +81,3 @@ class Keys:
         session = self._directory.find(claimed.key.user, claimed.key.device)
         if session is not None and claimed.left is not None and claimed.left <= limits.KEYS_LOW:
             session.send(KeysLeft(0, claimed.left))
-
-
-class _Buckets:
-    """Token buckets by whatever they count, `CLAIM_TABLE` at most; the oldest are forgotten first."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._buckets: dict[Hashable, TokenBucket] = {}
-
-    def take(self, key: Hashable, now: float, cost: float = 1.0) -> float:
-        """As `TokenBucket.take`."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) >= limits.CLAIM_TABLE:
-                self._tidy(now)
-            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst, now)
-        return bucket.take(now, cost)
-
-    def _tidy(self, now: float) -> None:
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
-        for key in list(self._buckets)[: max(0, len(self._buckets) - limits.CLAIM_TABLE // 2)]:
-            del self._buckets[key]

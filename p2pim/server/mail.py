@@ -105,7 +105,7 @@ class Mail:
         letter = pending.letter
         user = self._directory.users.get(letter.to)
         if user is not None and letter.sender in user.entry.blocked:
-            self._fail(pending.sender, pending.id, Blocked())
+            self._refuse(pending, Blocked())
             return
         target = user.sessions.get(letter.to_device) if user is not None else None
         if target is not None:
@@ -117,7 +117,7 @@ class Mail:
         post, letter = target.post, pending.letter
         before = post.held.get(pending.key)
         if before is not None:  # forwarded before and not confirmed: the device may have been unable to store it then
-            post.held[pending.key] = before._replace(sender=pending.sender, id=pending.id)
+            post.held[pending.key] = before._replace(sender=pending.sender, id=pending.id, fan=pending.fan)
             if target.client.output_bytes < SEND_BACKLOG:
                 target.send(_incoming(before.letter))
         elif self._may_forward(target, len(letter.payload)):
@@ -141,7 +141,9 @@ class Mail:
 
     def _count(self, pending: Pending) -> Pending:
         """Among its sender's uploads, once."""
-        if pending.letter.kind == MESSAGE and not pending.counted:
+        if pending.fan is not None and not pending.counted:
+            pending.fan.count()
+        elif pending.letter.kind == MESSAGE and not pending.counted:
             counters = self._counters.of(pending.letter.sender)
             counters.uploads += 1
             counters.upload_bytes += len(pending.letter.payload)
@@ -157,6 +159,8 @@ class Mail:
                 size = len(pending.letter.payload)
                 self._held_bytes -= size
                 self.count_downloads(session, [(pending.letter.kind, size)])
+                if pending.fan is not None:
+                    pending.fan.settled()
 
     @staticmethod
     def count_downloads(session: Session, handed_over: Iterable[tuple[int, int]]) -> None:
@@ -183,8 +187,10 @@ class Mail:
         """Whether the queue takes another letter; the sender is told when not."""
         if self._queued < MAIL_QUEUE and self._queued_bytes < MAIL_QUEUE_BYTES:
             return True
-        error = DatabaseDown("The server's database is behind with its work; the message is kept and sent again.")
-        self._fail(pending.sender, pending.id, error, MAIL_RETRY)
+        error = DatabaseDown(
+            "The server's database is behind; the message is kept and sent again.", retry_after=MAIL_RETRY
+        )
+        self._refuse(pending, error)
         return False
 
     def _put(self, pending: Pending) -> None:
@@ -221,10 +227,13 @@ class Mail:
             landed[device] = landed.get(device, 0) + (outcome is True)
             self._off_the_way(device, pending)
             if isinstance(outcome, P2pimError):
-                self._fail(pending.sender, pending.id, outcome)
+                self._refuse(pending, outcome)
+                continue
+            if outcome:
+                self._count(pending)
+            if pending.fan is not None:
+                pending.fan.settled()
             else:
-                if outcome:
-                    self._count(pending)
                 stored.setdefault(pending.sender, []).append(pending.id)
         for sender, ids in stored.items():
             if self._is_there(sender):
@@ -303,6 +312,12 @@ class Mail:
     def _is_there(self, session: Session) -> bool:
         return self._directory.find(session.user.name, session.device) is session
 
-    def _fail(self, sender: Session, id: int, error: P2pimError, retry_after: float = 0.0) -> None:
+    def _refuse(self, pending: Pending, error: P2pimError) -> None:
+        if pending.fan is not None:
+            pending.fan.failed(error)
+        else:
+            self._fail(pending.sender, pending.id, error)
+
+    def _fail(self, sender: Session, id: int, error: P2pimError) -> None:
         if self._is_there(sender):
-            sender.send(Failed(id, error.code, error.message, retry_after or error.retry_after))
+            sender.send(Failed(id, error.code, error.message, error.retry_after))

@@ -25,7 +25,7 @@ from p2pim.errors import NoSuchUser, P2pimError, StorageError, Usage
 from p2pim.net.certificates import fingerprint_of_pem, format_fingerprint
 from p2pim.net.server_tls import make_context
 from p2pim.server.folder import DataFolder
-from p2pim.storage import accounts, mail, stored_files
+from p2pim.storage import accounts, groups, mail, stored_files
 from p2pim.storage.database import prepare_file
 
 Json = dict[str, Any]
@@ -62,9 +62,10 @@ def user_add(db: sqlite3.Connection, params: Params, now: float) -> Json:
 
 
 def user_delete(db: sqlite3.Connection, params: Params, now: float) -> Json:
-    """End an account."""
+    """End an account, which leaves its groups first."""
+    left = groups.leave_all(db, user_of(params))
     accounts.delete_account(db, user_of(params))
-    return {"user": user_of(params)}
+    return {"user": user_of(params), "groups": [change.group.name for change in left]}
 
 
 def user_disable(db: sqlite3.Connection, params: Params, now: float) -> Json:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from p2pim.errors import P2pimError
 from p2pim.storage.mail import Letter
 
 if TYPE_CHECKING:
     from p2pim.server.sessions import Session
+
+
+class Fan(Protocol):
+    """The copies of one message to a group: they are counted, and their sender is answered, once for all."""
+
+    def count(self) -> None:
+        """One of them was forwarded, or put into a mailbox, for the first time."""
+
+    def settled(self) -> None:
+        """One more is safe: its device has it, or its mailbox."""
+
+    def failed(self, error: P2pimError) -> None:
+        """One could not be taken."""
+
 
 Key = tuple[str, bytes, bytes]
 """The sender, their device and the message id."""
@@ -16,13 +31,14 @@ Key = tuple[str, bytes, bytes]
 class Pending(NamedTuple):
     """A letter, and who wants to hear what became of it under which number.
 
-    ``counted``: it is among the sender's uploads already.
+    ``counted``: it is among the sender's uploads already. ``fan``: the message to a group of which it is a copy.
     """
 
     letter: Letter
     sender: Session
     id: int
     counted: bool = False
+    fan: Fan | None = None
 
     @property
     def key(self) -> Key:

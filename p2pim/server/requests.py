@@ -41,6 +41,7 @@ from p2pim.wire.messages import (
     Ping,
     Pong,
     RemoveContact,
+    SendToGroup,
     SetStatus,
     SignOut,
     SpliceTickets,
@@ -56,6 +57,7 @@ class Requests:
     """Carries out requests and answers them.
 
     :param got: takes the confirmations of forwarded mail.
+    :param to_group: takes messages to groups.
     :param answers: who answers what is not answered here, by the type of the request.
     """
 
@@ -67,6 +69,7 @@ class Requests:
         names: KnownNames,
         splices: SpliceDesk,
         got: Callable[[Session, Got], None],
+        to_group: Callable[[Session, SendToGroup], None],
         answers: Mapping[type[Message], Answer],
     ) -> None:
         self._clock = clock
@@ -76,6 +79,7 @@ class Requests:
         self._names = names
         self._splices = splices
         self._got = got
+        self._to_group = to_group
         desk = ContactDesk(clock, store, users.announcer, splices)
         self._answers: dict[type[Message], Answer] = {
             AddContact: desk.add,
@@ -96,6 +100,8 @@ class Requests:
             session.send(Pong(message.nonce))
         elif isinstance(message, Got):
             self._got(session, message)
+        elif isinstance(message, SendToGroup):
+            self._to_group(session, message)
         elif isinstance(message, SetStatus):
             self._set_status(session, message)
         elif isinstance(message, SignOut):

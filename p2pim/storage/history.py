@@ -22,7 +22,7 @@ from p2pim.core.search import INDEXED, contains, spellings
 from p2pim.storage.database import Database
 
 DIRECTION = "CASE WHEN device = x'' THEN 'out' ELSE 'in' END AS direction"
-COLUMNS = f"number, id, user, {DIRECTION}, text, route, state, sent_at, received_at, read_at, address"
+COLUMNS = f"number, id, user, {DIRECTION}, text, route, state, sent_at, received_at, read_at, address, author"
 
 NOWHERE = -1
 """The number of no message."""
@@ -49,6 +49,8 @@ class HistoryEntry:
     received_at: int | None
     read_at: int | None
     address: str
+    author: str = ""
+    """In a group: who wrote it, unless I did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,8 @@ def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | No
     for everything, id in [(True, b"")] if ids is None else [(False, id) for id in ids]:
         which = (user, everything, id)
         connection.execute(f"INSERT OR IGNORE INTO forgotten SELECT user, device, id {gone}", which)
-        connection.execute(f"{_DROP_COPIES} {gone})", which)
+        for drop in _DROP_COPIES:
+            connection.execute(f"{drop} {gone})", which)
         count += connection.execute(f"DELETE {gone}", which).rowcount
         kept += connection.execute(f"SELECT count(*) {_ALL}", which).fetchone()[0]
     if count:
@@ -252,10 +255,17 @@ def _delete(connection: sqlite3.Connection, user: str, ids: Sequence[bytes] | No
     return Deleted(count, kept)
 
 
-_DROP_COPIES = "DELETE FROM copies WHERE (conversation, message) IN (SELECT user, id"
+_DROP_COPIES = (
+    "DELETE FROM copies WHERE (conversation, message) IN (SELECT user, id",
+    "DELETE FROM group_receipts WHERE ('#' || group_name, message) IN (SELECT user, id",
+    "DELETE FROM group_envelopes WHERE ('#' || group_name, message) IN (SELECT user, id",
+)
 _ALL = "FROM messages WHERE user = ? AND (? OR id = ?)"
 _GONE = f"""{_ALL} AND state != 'waiting' AND NOT EXISTS (
     SELECT 1 FROM copies WHERE conversation = messages.user AND message = messages.id AND copies.state = 'waiting'
+) AND NOT EXISTS (
+    SELECT 1 FROM group_copies WHERE '#' || group_name = messages.user AND message = messages.id
+    AND group_copies.state = 'waiting'
 )"""  # noqa: S608 - of constants
 """What waits has yet to be got by some device, and stays until then."""
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from p2pim.core.arrivals import Arrivals
 from p2pim.core.limits import REORDER_WAIT
+from p2pim.core.megolm import MEGOLM
 from p2pim.errors import CannotOpen, NotMeant
 from p2pim.storage.database import Database
 from p2pim.storage.left_files import keep_offer
 from p2pim.storage.outbox import MINE, Confirmed, confirm_in, confirm_read_in
-from p2pim.wire.signals import AnySignal, ChatMessage, FileLeft, ReadMark, Receipt, Sealed
+from p2pim.wire.signals import AnySignal, ChatMessage, FileLeft, GroupKey, ReadMark, Receipt, Sealed
 
 OpenIn = Callable[[sqlite3.Connection, str, bytes, Sealed], AnySignal]
 """Opens what a device of a user sealed, inside a transaction. Raises `CannotOpen`."""
@@ -37,8 +39,8 @@ _KNOWN_OF_MINE = (
     " UNION ALL SELECT 1 FROM forgotten WHERE user = ?1 AND device = ?2 AND id = ?3"
 )
 _SHOW = (
-    "INSERT INTO messages (id, user, device, seq, text, sent_at, received_at, route, address, state)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
+    "INSERT INTO messages (id, user, device, seq, text, sent_at, received_at, route, address, state, author)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
 )
 
 
@@ -74,6 +76,43 @@ class Envelope:
     received_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class GroupReceipt:
+    """A device of ``user`` confirmed a message of mine to ``group``: ``state`` is "delivered" or "read".
+
+    ``news``: no other device of theirs had. ``all``: by now the message has reached ``all`` with every member, or "".
+    """
+
+    group: str
+    id: bytes
+    user: str
+    device: bytes
+    state: str
+    news: bool
+    all: str
+
+
+class IGroupArrivals(Protocol):
+    """What `InboxStore` needs of `p2pim.storage.group_inbox.GroupInbox`, inside a transaction."""
+
+    def known_in(self, db: sqlite3.Connection, envelope: Envelope) -> Taken | None:
+        """What is to be said of an envelope to a group that came before."""
+
+    def open_in(self, db: sqlite3.Connection, envelope: Envelope) -> AnySignal | None:
+        """The signal that a device sealed for a group; None when it waits for its key."""
+
+    def group_in(self, db: sqlite3.Connection, envelope: Envelope) -> str:
+        """For which group it was sealed."""
+
+    def key_in(self, db: sqlite3.Connection, sender: str, device: bytes, key: GroupKey) -> list[Envelope]:
+        """Take a key; what had waited for it."""
+
+    def confirm_in(
+        self, db: sqlite3.Connection, user: str, device: bytes, receipt: Receipt, at: int
+    ) -> list[GroupReceipt]:
+        """Note a receipt."""
+
+
 @dataclass(slots=True)
 class Taken:
     """What became of an envelope, all of it committed.
@@ -90,8 +129,16 @@ class Taken:
     """It was a "delivered" receipt: conversations and what is news of it."""
     read: list[tuple[bytes, str]] = field(default_factory=list)
     """It was a "read" receipt: ids and routes for which that is news."""
+    groups: list[GroupReceipt] = field(default_factory=list)
+    """It was a receipt, and this is what is news of it for messages to groups."""
+    waits: str = ""
+    """It was for a group, and waits for the key of this session."""
+    later: list[tuple[Envelope, Taken]] = field(default_factory=list)
+    """It was a key, and this is what had waited for it."""
     signal: AnySignal | None = None
     """Whatever else it was."""
+    group: str = ""
+    """For which group the signal was sealed."""
     error: CannotOpen | None = None
     """It could not be opened."""
 
@@ -101,12 +148,14 @@ class InboxStore:
 
     :param open_: how envelopes are opened.
     :param me: my own user name.
+    :param groups: takes what is for groups.
     """
 
-    def __init__(self, database: Database, open_: OpenIn, me: str) -> None:
+    def __init__(self, database: Database, open_: OpenIn, me: str, groups: IGroupArrivals) -> None:
         self._database = database
         self._open = open_
         self._me = me
+        self._groups = groups
 
     def take(self, envelopes: list[Envelope], now: float) -> Deferred[list[Taken]]:
         """Open, sort and store; fires once all of it is committed. Each is undone by itself when it breaks."""
@@ -141,12 +190,20 @@ class InboxStore:
     # --- one envelope, in a transaction
 
     def _take_in(self, db: sqlite3.Connection, envelope: Envelope, now: float) -> Taken:
-        if envelope.message and self._known_in(db, envelope.sender, envelope.device, envelope.message):
-            return Taken(known=True, chat=True)
+        to_group = envelope.sealed.scheme == MEGOLM
+        if to_group:
+            known = self._groups.known_in(db, envelope)
+        else:
+            known = Taken(known=True, chat=True) if self._known_in(db, envelope) else None
+        if known is not None:
+            return known
         db.execute("SAVEPOINT envelope")
         try:
-            signal = self._open(db, envelope.sender, envelope.device, envelope.sealed)
-            taken = self._opened_in(db, envelope, signal, now)
+            if to_group:
+                taken = self._to_group_in(db, envelope, now)
+            else:
+                signal = self._open(db, envelope.sender, envelope.device, envelope.sealed)
+                taken = self._opened_in(db, envelope, signal, now)
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends must not keep the rest from being stored
@@ -155,7 +212,18 @@ class InboxStore:
         db.execute("RELEASE envelope")
         return taken
 
-    def _known_in(self, db: sqlite3.Connection, sender: str, device: bytes, id: bytes) -> bool:
+    def _to_group_in(self, db: sqlite3.Connection, envelope: Envelope, now: float) -> Taken:
+        signal = self._groups.open_in(db, envelope)
+        if signal is None:
+            return Taken(waits=envelope.sealed.session)
+        if isinstance(signal, ChatMessage):
+            return self._chat_in(db, envelope, signal, now)
+        return Taken(signal=signal, group=self._groups.group_in(db, envelope))
+
+    def _known_in(self, db: sqlite3.Connection, envelope: Envelope) -> bool:
+        sender, device, id = envelope.sender, envelope.device, envelope.message
+        if not id:
+            return False
         query = _KNOWN_OF_MINE if sender == self._me else _KNOWN
         return db.execute(query, (sender, device, id)).fetchone() is not None
 
@@ -165,9 +233,13 @@ class InboxStore:
         sender, device, at = envelope.sender, envelope.device, envelope.received_at
         if isinstance(signal, Receipt) and signal.state == "delivered":
             confirmed = confirm_in(db, self._me, (sender, device), signal.ids, at, envelope.address)
-            return Taken(confirmed=confirmed)
+            return Taken(confirmed=confirmed, groups=self._groups.confirm_in(db, sender, device, signal, at))
         if isinstance(signal, Receipt) and signal.state == "read":
-            return Taken(read=confirm_read_in(db, sender, signal.ids, at))
+            read = confirm_read_in(db, sender, signal.ids, at)
+            return Taken(read=read, groups=self._groups.confirm_in(db, sender, device, signal, at))
+        if isinstance(signal, GroupKey):
+            waited = self._groups.key_in(db, sender, device, signal)
+            return Taken(later=[(each, self._take_in(db, each, now)) for each in waited])
         if isinstance(signal, ReadMark) and sender == self._me:
             mark_read_in(db, signal.conversation, at, signal.message)
         if isinstance(signal, FileLeft):
@@ -176,7 +248,7 @@ class InboxStore:
 
     def _chat_in(self, db: sqlite3.Connection, envelope: Envelope, chat: ChatMessage, now: float) -> Taken:
         sender, device = envelope.sender, envelope.device
-        if chat.id != envelope.message or not self._may_say(sender, chat.conversation):
+        if chat.id != envelope.message or not self._may_say(envelope, chat.conversation):
             raise NotMeant("A sealed message is not what it says outside, or not for this conversation.")
         sent_at = max(0, min(chat.sent_at, envelope.received_at + CLOCK_AHEAD))
         arrived = Arrived(
@@ -187,9 +259,12 @@ class InboxStore:
         shown = order.finish(order.arrivals.arrived(chat.seq, chat.oldest, arrived, now), self._me, arrived)
         return Taken(chat=True, shown=shown, early_until=order.arrivals.due())
 
-    def _may_say(self, sender: str, conversation: str) -> bool:
-        """My own devices name the conversation of which theirs is a copy; others do not."""
-        return not conversation or sender == self._me
+    def _may_say(self, envelope: Envelope, conversation: str) -> bool:
+        """My own devices name the conversation of which theirs is a copy; others do not. What is for a group is sealed
+        for it (and `IGroupArrivals` has seen to it that it is that group)."""
+        if envelope.sealed.scheme == MEGOLM or conversation.startswith("#"):
+            return envelope.sealed.scheme == MEGOLM and conversation.startswith("#")
+        return not conversation or envelope.sender == self._me
 
 
 class _Order:
@@ -252,11 +327,12 @@ class _Order:
         m = message
         if self._early:
             self._db.execute("DELETE FROM early WHERE user = ? AND device = ? AND id = ?", (m.sender, m.device, m.id))
-        values = (m.id, m.sender, m.device, m.seq, m.text, m.sent_at, m.received_at, m.route, m.address, "received")
-        if m.conversation:
+        came = (m.seq, m.text, m.sent_at, m.received_at, m.route, m.address)
+        values = (m.id, m.conversation or m.sender, m.device, *came, "received", m.sender if m.conversation else "")
+        if m.conversation and m.sender == me:
             if not self._own_copy(m):
                 return False
-            values = (m.id, m.conversation, MINE, *values[3:9], "sent")
+            values = (m.id, m.conversation, MINE, *came, "sent", "")
         row = self._db.execute(_SHOW, values).fetchone()
         return row is not None
 

@@ -137,7 +137,7 @@ class OutboxStore:
             found: dict[tuple[str, bytes], Unsettled] = {}
             rows = db.execute(
                 "SELECT user, id, seq, text, sent_at, route, state FROM messages"
-                " WHERE device = x'' AND state = 'waiting'"
+                " WHERE device = x'' AND state = 'waiting' AND user NOT LIKE '#%'"
                 " UNION SELECT m.user, m.id, m.seq, m.text, m.sent_at, m.route, m.state FROM copies JOIN messages m"
                 " ON m.user = copies.conversation AND m.device = x'' AND m.id = copies.message ORDER BY 1, 3"
             )

@@ -97,8 +97,8 @@ class Reply(Signal, frozen=True, tag=6):
 class Sealed(Signal, frozen=True, tag=40):
     """Another signal, sealed for one device (Olm) or for a group (Megolm): the only thing an envelope carries.
 
-    ``scheme``: 0 an Olm message that begins a session, 1 a further one, 2 a Megolm message. What is inside an Olm
-    message is an `Inner`; inside a Megolm message the signal itself.
+    ``scheme``: 0 an Olm message that begins a session, 1 a further one, 2 a Megolm message. What is inside is an
+    `Inner`.
     """
 
     scheme: Annotated[int, Meta(ge=0, le=2)]
@@ -112,9 +112,10 @@ class Sealed(Signal, frozen=True, tag=40):
 
 
 class Inner(Signal, frozen=True, tag=41):
-    """What an Olm message holds: who sealed it for whom, so that it cannot be passed off as another's; and a signal.
+    """What is sealed: who sealed it for whom, so that it cannot be passed off as another's; and a signal.
 
-    Ed25519 identity keys say it, which a holder of another device's Curve25519 key alone cannot claim.
+    Ed25519 identity keys say it, which a holder of another device's Curve25519 key alone cannot claim. In a Megolm
+    message the recipient is ``#NAME``, and the recipient's device and key are zeros.
     """
 
     sender: Annotated[str, Meta(max_length=128)]
@@ -137,12 +138,14 @@ class AskAgain(Signal, frozen=True, tag=42):
 
 
 class GroupKey(Signal, frozen=True, tag=43):
-    """The key of a Megolm session of the sender's device for ``group``, from its next message on."""
+    """The key of a Megolm session of the sender's device for ``group``, from the first message on that the recipient
+    may read: an exported session key, in base64. ``seq`` is that message's number."""
 
     group: Annotated[str, Meta(max_length=64)]
     session: Annotated[str, Meta(max_length=64)]
     key: Annotated[str, Meta(max_length=1024)]
     version: Annotated[int, Meta(ge=0, le=2**53)]
+    seq: Annotated[int, Meta(ge=0, le=2**62)] = 0
 
 
 class AskGroupKey(Signal, frozen=True, tag=44):

@@ -22,6 +22,7 @@ from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
 from p2pim.server.service import ServerService
 from p2pim.server.settings import ServerSection, ServerSettings
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import SIGNAL, Device, Found, Incoming, LookUp, Person, Welcome
 from p2pim.wire.signals import AnySignal, Receipt, Signal, Typing, decode_signal, encode_signal
@@ -104,6 +105,7 @@ class Peer:
     def keys_left(self, left: int) -> None: ...
 
     def devices_changed(self, devices: DeviceList) -> None: ...
+    def group_changed(self, change: GroupChanged) -> None: ...
 
     def stored_ended(self, file: bytes, outcome: str) -> None: ...
 

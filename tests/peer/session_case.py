@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
+from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import (
     Incoming,
@@ -52,6 +53,9 @@ class Hearer:
 
     def devices_changed(self, devices: DeviceList) -> None:
         self.heard.append(("devices", devices))
+
+    def group_changed(self, change: GroupChanged) -> None:
+        self.heard.append(("group", change))
 
     def stored_ended(self, file: bytes, outcome: str) -> None:
         self.heard.append((file, outcome))

@@ -14,11 +14,11 @@ from p2pim.errors import CannotOpen
 from p2pim.peer.events import Event, MessageReceived, MessageSent
 from p2pim.peer.inbox import RECEIPTS_AT_ONCE, Inbox, InboxWays
 from p2pim.storage.database import Database
-from p2pim.storage.inbox import InboxStore
+from p2pim.storage.inbox import GroupReceipt, InboxStore
 from p2pim.storage.outbox import Confirmed
 from p2pim.wire.mail import MailId
 from p2pim.wire.signals import AnySignal, ChatMessage, ReadMark, Receipt, Sealed, Signal, Typing, decode_signal
-from tests.inline_database import InlineDatabase, OpenSeals
+from tests.inline_database import InlineDatabase, OpenSeals, no_groups
 
 B, TABLET = b"b" * 16, b"t" * 16
 
@@ -45,7 +45,7 @@ class InboxCase(SynchronousTestCase):
         self.inbox = Inbox(
             self.clock,
             lambda: 1_700_000_000.0,
-            InboxStore(cast(Database, self.database), self.seals.open_in, "alice"),
+            InboxStore(cast(Database, self.database), self.seals.open_in, "alice", no_groups("alice")),
             ways,
             self,
             self.events.append,
@@ -62,6 +62,15 @@ class InboxCase(SynchronousTestCase):
 
     def read(self, user: str, ids: Sequence[bytes], route: str) -> None:
         self.heard.append((user, ids))
+
+    def group_signal(self, user: str, device: bytes, group: str, signal: AnySignal) -> None:
+        self.heard.append((user, group, signal))
+
+    def group_confirmed(self, receipts: Sequence[GroupReceipt], route: str) -> None:
+        self.heard.append((route, receipts))
+
+    def group_key_missing(self, user: str, device: bytes, session: str) -> None:
+        self.heard.append((user, session))
 
     def signal(self, user: str, device: bytes, signal: AnySignal) -> None:
         self.heard.append((user, signal))

@@ -15,7 +15,7 @@ from p2pim.storage.database import Database, _steps
 from p2pim.storage.inbox import Envelope, InboxStore, Taken
 from p2pim.storage.outbox import Copy, OutboxStore
 from p2pim.wire.signals import ChatMessage, Sealed, decode_signal
-from tests.inline_database import OpenSeals, inside
+from tests.inline_database import OpenSeals, inside, no_groups
 
 A, B = ("bob", b"a" * 16), ("bob", b"b" * 16)
 
@@ -38,7 +38,7 @@ class DeliveryStoreTests(TestCase):
     def open(self) -> None:
         self.database = Database(reactor, self.path, "peer")
         self.outbox = OutboxStore(self.database, self.seals.seal_in, "alice")
-        self.inbox = InboxStore(self.database, self.seals.open_in, "alice")
+        self.inbox = InboxStore(self.database, self.seals.open_in, "alice", no_groups("alice"))
 
     async def reopen(self) -> None:
         await self.database.close()

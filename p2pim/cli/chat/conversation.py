@@ -84,16 +84,16 @@ class Conversation:
 
     def event(self, event: Event) -> bool:
         """Take ``event`` in; whether it was a message of the other side's to this conversation."""
-        user, kind = event.get("user"), event.get("event")
+        about, kind = event.get("group") or event.get("user"), event.get("event")
         if kind in ("signed-in", "interrupted", "reconnecting", "signed-out"):
             self._connection(event)
         elif kind in ("progress", "completed", "disrupted"):
             self._transfer(event)
-        elif user != self.user:
+        elif about != self.user:
             self._elsewhere(event)
         elif kind == "message":
             way = route_text(event["route"], event.get("address"))
-            self.screen.add(Line(self.user, str(event["text"]), event["at"], "", way))
+            self.screen.add(Line(str(event["user"]), str(event["text"]), event["at"], "", way))
             self.screen.notice = self.status
             return True
         else:
@@ -121,6 +121,8 @@ class Conversation:
             self._retitle()
         elif kind == "offer":
             self._offer(event)
+        elif kind == "group-changed":
+            self.remark(event_line(event, self._prefix) or "")
 
     def _offer(self, event: Event) -> None:
         self._names[str(event["transfer"])] = str(event["name"])
@@ -159,7 +161,8 @@ class Conversation:
             line.route = route or line.route
 
     def _retitle(self) -> None:
-        self.screen.title = conversation_title(self.user, self.channel)
+        group = self.user.startswith("#")
+        self.screen.title = self.user if group else conversation_title(self.user, self.channel)
 
 
 def _key(channel: Event) -> tuple[str, str]:

@@ -61,7 +61,7 @@ async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocati
     output = invocation.output
 
     def heard(event: dict[str, Any]) -> None:
-        if event.get("user") != user:
+        if (event.get("group") or event.get("user")) != user:
             return
         if event.get("event") in ("channel-opened", "channel-closed"):
             output.item(event, conversation_title(user, event if event["event"] == "channel-opened" else None))
@@ -75,7 +75,9 @@ async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocati
     lines = _Lines(reactor, send)
     listening = backend.call("events", {}, heard)
     listening.addErrback(lines.fail)
-    connecting = backend.call("connect", {"user": user}, ignore_item)
+    connecting: Deferred[Any] = Deferred()
+    if not user.startswith("#"):
+        connecting = backend.call("connect", {"user": user}, ignore_item)
     connecting.addErrback(lambda failure: None)  # the event tells it, and relaying goes on
     try:
         await lines.ended

@@ -68,7 +68,8 @@ class ChatSession:
         self._conversation.remark("/help shows what else can be typed.")
         await self._show_channels()
         self._seen()
-        self._begin(self._connect())
+        if not self._user.startswith("#"):
+            self._begin(self._connect())
         self._draw()
 
     def stop(self) -> None:
@@ -148,6 +149,8 @@ class ChatSession:
 
     def _typing(self) -> None:
         now = self._clock.seconds()
+        if self._user.startswith("#"):
+            return
         if now - self._typed >= TYPING_EVERY:
             self._typed = now
             self._begin(self._call("typing", user=self._user))

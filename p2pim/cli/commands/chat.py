@@ -17,11 +17,11 @@ from p2pim.core.names import canonical_name
 @click.argument("user")
 @pass_invocation
 def chat_command(invocation: Invocation, user: str) -> None:
-    """Talk with USER; the title line shows the route as it changes.
+    """Talk with USER (or in '#GROUP'); the title line shows the route as it changes.
 
     Without a terminal every line of stdin is a message, and what USER says comes out as lines (objects with --json).
     """
-    user = canonical_name(user)
+    user = "#" + canonical_name(user[1:]) if user.startswith("#") else canonical_name(user)
     if not invocation.output.json and sys.stdin.isatty() and sys.stdout.isatty():
         invocation.live(lambda reactor, backend: _on_terminal(reactor, backend, invocation, user))
     else:

@@ -26,7 +26,7 @@ from p2pim.errors import Usage
 def msg_command(
     invocation: Invocation, user: str, text: tuple[str, ...], route: str, timeout: float | None, wait: bool
 ) -> None:
-    """Send TEXT to USER and wait for the receipt; `-` sends what stdin holds."""
+    """Send TEXT to USER (or '#GROUP') and wait for the receipt; `-` sends what stdin holds."""
     message = _from_stdin() if text == ("-",) else " ".join(text)
     if not message.strip():
         raise Usage("There is no text to send.")
@@ -57,6 +57,8 @@ def _from_stdin() -> str:
 
 
 def _sent_text(user: str, result: Mapping[str, Any]) -> str:
+    if result.get("members") is not None:
+        return _group_text(user, result)
     if result.get("queued"):
         return f"waits for {user} in this home's outbox"
     way = route_text(result.get("route"), result.get("address"))
@@ -64,3 +66,16 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
         return f"sent to {user}, not confirmed yet: {way}"
     took = f", {result['ms']:.0f} ms" if result.get("ms") is not None else ""
     return f"{result['state']} to {user}: {way}{took}"
+
+
+def _group_text(group: str, result: Mapping[str, Any]) -> str:
+    """``delivered to 2 of 3 in #team, 1 in the mailbox: relayed by 192.0.2.1:4530, 12 ms``."""
+    if result.get("queued"):
+        return f"waits for {group} in this home's outbox"
+    states = [member["state"] for member in result["members"]]
+    have = sum(state in ("delivered", "read") for state in states)
+    safe = states.count("stored")
+    took = f", {result['ms']:.0f} ms" if result.get("ms") is not None else ""
+    mailbox = f", {safe} in the mailbox" if safe else ""
+    way = route_text(result.get("route"), result.get("address"))
+    return f"delivered to {have} of {len(states)} in {group}{mailbox}: {way}{took}"
