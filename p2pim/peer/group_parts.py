@@ -59,7 +59,7 @@ class GroupParts:
         )
         recipients = GroupRecipients(clock, seals, journal, (context.user, context.device))
         receipts = GroupReceipts(
-            clock, context.wall, context.emit, journal, routes.is_there, look_ups.ask_once, background,
+            clock, context.wall, context.emit, journal, routes.may_be_there, look_ups.ask_once, background,
             str(context.server),
         )  # fmt: skip
         self.outbox = GroupOutbox(

@@ -21,7 +21,7 @@ class GroupReceipts:
     """Tells what is settled.
 
     :param wall: the time in seconds since 1970.
-    :param is_there: whether a user is known to be there.
+    :param is_there: whether a user is there, for all that is known.
     :param ask_for: finds that out of one of whom it is not known.
     :param server: its address, as reports show it.
     """

@@ -113,6 +113,10 @@ class Routes:
         told = person is not None and person.status != UNKNOWN
         return any(told or DIRECT in ways for ways in self.ways(user).values())
 
+    def may_be_there(self, user: str) -> bool:
+        """Whether some device of ``user`` is there for all that is known."""
+        return bool(self.ways(user))
+
     def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]:
         """How a copy for a device goes now, for `p2pim.core.delivery.Sending.set_ways`: the server takes it also for
         one that is away."""
