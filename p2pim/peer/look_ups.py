@@ -13,7 +13,7 @@ from p2pim.errors import NoSuchUser, P2pimError
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.background import Background
 from p2pim.peer.outbox import Outbox
-from p2pim.peer.people import People
+from p2pim.peer.people import UNKNOWN, People
 from p2pim.peer.session import Session
 from p2pim.wire import messages as m
 
@@ -48,7 +48,8 @@ class LookUps:
 
         :raises NoSuchUser: (or `Blocked`) as `look_up` does.
         """
-        if self._people.get(user) is not None:
+        known = self._people.get(user)
+        if known is not None and (known.status != UNKNOWN or known.devices):
             return
         mine: Deferred[None] = Deferred()
         waiting = self._asking.setdefault(user, [])

@@ -13,7 +13,7 @@ from p2pim.core.delivery import DIRECT, RELAY
 from p2pim.core.limits import BULK_PATIENCE
 from p2pim.errors import NoDirectPath, NoRoute, Offline, P2pimError
 from p2pim.peer.interfaces import IChannel
-from p2pim.peer.people import People
+from p2pim.peer.people import UNKNOWN, People
 from p2pim.wire.messages import MESSAGE
 from p2pim.wire.signals import Signal, decode_signal
 
@@ -108,8 +108,10 @@ class Routes:
         return ways
 
     def is_there(self, user: str) -> bool:
-        """Whether some device of ``user`` is known to be there."""
-        return bool(self.ways(user))
+        """Whether some device of ``user`` is known to be there: of strangers only those with a channel are."""
+        person = self._people.get(user)
+        told = person is not None and person.status != UNKNOWN
+        return any(told or DIRECT in ways for ways in self.ways(user).values())
 
     def copy_ways(self, user: str, device: bytes) -> dict[str, Hashable]:
         """How a copy for a device goes now, for `p2pim.core.delivery.Sending.set_ways`: the server takes it also for
