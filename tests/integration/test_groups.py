@@ -111,6 +111,24 @@ class GroupTests(NeighboursCase):
         await self.until(lambda: self.texts(alice))
         self.assertEqual(self.texts(carol), [])
 
+    async def test_what_waited_when_the_agent_ended_goes_when_it_is_back(self) -> None:
+        """Once, with its keys, whichever of the two had not left."""
+        alice, bob, carol = await self.three()
+        await alice.peer.send_message("#team", "first", timeout=20)
+        await self.stop_server()
+        queued = await alice.peer.send_message("#team", "second")
+        self.assertTrue(queued.queued)
+        await self.leave(alice)
+        self.start_server()
+        alice = await self.come_back("alice", connect="never")
+        await self.until(lambda: len(self.texts(bob)) == 2 and len(self.texts(carol)) == 2)
+        await self.until(
+            lambda: {r.user for r in alice.had(ReceiptReceived) if r.state == "delivered"} == {"bob", "carol"}
+        )
+        self.assertEqual([text for _, text in self.texts(bob)], ["first", "second"])
+        await self.until(lambda: not _groups(alice).outbox._where)
+        self.assertEqual([e.state for e in await alice.peer.history("#team")], ["delivered", "delivered"])
+
     async def test_my_other_devices_have_what_i_send_and_what_comes(self) -> None:
         """The copies come by the same upload."""
         alice, bob, _ = await self.three()
