@@ -47,6 +47,8 @@ class Conversation:
     coming: int = 0
     """Messages that are being written."""
     order: DeferredLock = field(default_factory=DeferredLock)
+    behind: bool = True
+    """Some message may have no copy for the recipient yet: those after it have to wait for that."""
 
 
 class Dispatches:

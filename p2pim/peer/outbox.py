@@ -116,18 +116,32 @@ class Outbox:
         await conversation.order.acquire()
         try:
             targets = await self._targets.of_message(conversation.user, route)
+            theirs = any(user == conversation.user for user, _ in targets)
+            if theirs and conversation.behind:
+                await self._catch_up(conversation)
             now = round(self._wall() * 1000)
             message = Outgoing(make_message_id(now, self._random_bytes(10)), 0, text, now, route)
             written = self._store.enqueue(message, conversation.user, targets)
             out = written.addCallback(lambda copies: self._written(conversation, copies))
+            if not theirs:
+                return await out
         finally:
             conversation.order.release()
         return await out
+
+    async def _catch_up(self, conversation: Conversation) -> None:
+        """What was written while nobody could be found comes first: else it would be overtaken."""
+        try:
+            await self.complete(conversation.user)
+        except P2pimError as error:
+            self._journal("message", conversation.user, f"what was written before waits: {error.message}")
+        conversation.behind = bool(conversation.sending.homeless())
 
     def _written(self, conversation: Conversation, copies: list[Copy]) -> bytes:
         message, copies = copies[0].message, [copy for copy in copies if copy.sealed]
         user, targets = conversation.user, [copy.target for copy in copies]
         theirs = [target for target in targets if target[0] == user]
+        conversation.behind = conversation.behind or not theirs
         conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
         self._where[message.id] = conversation
         self._keep_fresh(conversation, copies)

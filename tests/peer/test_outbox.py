@@ -374,6 +374,17 @@ class DevicesTests(OutboxCase):
         self.delivered(message)
         self.assertEqual(self.outbox.homeless(), [])
 
+    def test_what_was_written_before_anybody_was_known_is_not_overtaken(self) -> None:
+        """It is sealed before the next message is, not when somebody looks for the recipient again."""
+        self.recipients.error = NotSignedIn()
+        self.put("one")
+        self.outbox.stop()
+        self.restart()
+        self.recipients.error = None
+        self.ways(relay=1)
+        self.put("two")
+        self.assertEqual(self.routes.sent, [(A, "one", "relay"), (A, "two", "relay")])
+
     def test_a_new_device_gets_what_nobody_has_and_a_removed_one_is_forgotten(self) -> None:
         """What an earlier device has confirmed is history for it."""
         self.ways(A, relay=1)
