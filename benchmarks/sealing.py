@@ -36,16 +36,20 @@ TARGET = 1.25
 """Sealing adds at most a quarter to the median."""
 
 
+OPEN = b"not sealed"
+"""Stands where the key of a sender would."""
+
+
 class Unsealed(Seals):
     """Messages in envelopes that close nothing; all the rest as it is."""
 
     def seal_in(self, db: sqlite3.Connection, user: str, device: bytes, signal: Signal, message: bytes = b"") -> bytes:
         if not isinstance(signal, ChatMessage):
             return super().seal_in(db, user, device, signal, message)
-        return encode_signal(Sealed(2, encode_signal(signal), message=message))
+        return encode_signal(Sealed(1, encode_signal(signal), OPEN, message))
 
     def open_in(self, db: sqlite3.Connection, user: str, device: bytes, sealed: Sealed) -> AnySignal:
-        if sealed.scheme != 2:
+        if sealed.sender_key != OPEN:
             return super().open_in(db, user, device, sealed)
         return decode_signal(sealed.body)
 
@@ -58,6 +62,7 @@ class Pair:
         self._seals = seals
         self.name = seals.__name__.lower()
         self.received = 0
+        self._peers: list[Peer] = []
 
     async def begin(self) -> None:
         with mock.patch("p2pim.peer.account.Seals", self._seals):
@@ -71,6 +76,7 @@ class Pair:
     async def _join(self, name: str) -> Peer:
         settings = PeerSettings(channel="tcp", downloads=self._root / name / "downloads")
         peer = Peer(reactor, home=self._root / name, settings=settings)
+        self._peers.append(peer)
         trust = Trust(fingerprint=self._fingerprint)
         await peer.register(f"{name}@127.0.0.1:{self._port}", "a good password", trust=trust)
         return peer
@@ -104,7 +110,7 @@ class Pair:
         return count / (time.perf_counter() - began)
 
     async def end(self) -> None:
-        for peer in (self.alice, self.bob):
+        for peer in self._peers:
             await peer.stop()
 
 
