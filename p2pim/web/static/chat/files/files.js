@@ -20,7 +20,8 @@ export function mountFiles(app) {
   mountAttach(context);
   const toggle = () => (app.panel.shown === "transfers" ? app.panel.close() : openTransfers(context, transfers));
   app.commands.transfers = toggle;
-  badge(context, app.menu.add({ label: app.t("files.panel.title"), icon: ICONS.download, testid: "open-transfers", order: 20, run: toggle }));
+  const { setBadge } = app.menu.add({ label: app.t("files.panel.title"), icon: ICONS.download, testid: "open-transfers", order: 20, run: toggle });
+  badge(context, setBadge);
 }
 
 /** Each transfer stands in its conversation where it began; its card is made when it is first looked at. @param {any} context */
@@ -43,19 +44,13 @@ function placeCards(context) {
   });
 }
 
-/** How many want an answer or are under way, on the button of the panel. @param {any} context @param {HTMLElement} button */
-function badge(context, button) {
-  const { t } = context.app;
-  const mark = h("span", { class: "badge", hidden: true, "aria-hidden": "true" });
-  button.append(mark);
-  button.classList.add("with-badge");
+/** How many want an answer or are under way, on the button of the panel. @param {any} context @param {(count: number) => void} setBadge */
+function badge(context, setBadge) {
+  let shown = 0;
   context.transfers.watch(() => {
     let open = 0;
     for (const s of context.transfers.all.values()) if (!ended(s)) open += 1;
-    if (mark.textContent === String(open)) return;
-    mark.textContent = String(open);
-    mark.hidden = open === 0;
-    button.setAttribute("aria-label", open ? t.n("files.panel.title-open", open) : t("files.panel.title"));
+    if (shown !== open) setBadge(shown = open);
   });
 }
 

@@ -43,14 +43,14 @@ class NetworkView {
     this.picture = h("div", { class: "network-picture" });
     this.about = h("p", { class: "hint", dataset: { testid: "network-me" } });
     this.more = h("p", { class: "hint", hidden: true });
-    this.body = h("tbody", null);
+    this.body = h("tbody", { role: "rowgroup" });
     this.empty = h("p", { class: "hint", hidden: true }, t("network.empty"));
-    const heads = ["network.person", "network.path", "network.address", "network.rtt", "network.traffic"].map((key) => h("th", { scope: "col" }, t(key)));
+    const heads = ["network.person", "network.path", "network.address", "network.rtt", "network.traffic"].map((key) => h("th", { scope: "col", role: "columnheader" }, t(key)));
     this.error = h("p", { class: "error-text", role: "alert" });
     this.element = h(
       "div", { class: "network" }, this.error, this.about, this.picture, legend(t), this.more, this.empty,
       h("div", { class: "network-table", tabindex: 0, role: "group", "aria-label": t("network.table") },
-        h("table", null, h("caption", { class: "unseen" }, t("network.table")), h("thead", null, h("tr", null, heads)), this.body)),
+        h("table", { role: "table" }, h("caption", { class: "unseen" }, t("network.table")), h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), this.body)),
     );
     this.timer = 0;
     this.stopped = false;
@@ -138,8 +138,8 @@ class NetworkView {
     if (known === undefined) {
       const open = h("button", { type: "button", class: "link", on: { click: () => this.#talk(peer.user) } }, name(peer.user));
       const status = h("span", { class: "hint" });
-      const cells = [status, ...Array.from({ length: 4 }, () => h("td", null))];
-      known = { row: h("tr", { dataset: { testid: "network-peer", user: peer.user } }, h("th", { scope: "row" }, open, " ", status), cells.slice(1)), cells };
+      const cells = [status, ...Array.from({ length: 4 }, () => h("td", { role: "cell" }))];
+      known = { row: h("tr", { role: "row", dataset: { testid: "network-peer", user: peer.user } }, h("th", { scope: "row", role: "rowheader" }, open, " ", status), cells.slice(1)), cells };
       this.rows.set(peer.user, known);
     }
     known.row.dataset.kind = peer.kind;

@@ -16,6 +16,9 @@ const GAP = 0.9;
 
 const NAME_LENGTH = 16;
 
+/** Where on a line its words stand: where lines of other kinds seldom cross it. @type {Record<string, number>} */
+const LABEL_AT = { tcp: 0.55, udp: 0.55, relay: 0.8 };
+
 /**
  * Where the people stand, in their order around me: always the same place for the same company.
  * @param {number} count @returns {{x: number, y: number}[]}
@@ -48,7 +51,7 @@ function short(text) {
 class Node {
   /** @param {string} kind @param {string} name */
   constructor(kind, name) {
-    this.detail = s("text", { class: "net-detail", y: 50, "text-anchor": "middle", direction: "ltr" });
+    this.detail = s("text", { class: "net-detail", y: 53, "text-anchor": "middle", direction: "ltr" });
     this.dot = s("circle", { class: "net-presence", cx: 17, cy: 17, r: 7 });
     const letter = s("text", { class: "net-letter", y: 8, "text-anchor": "middle" }, kind === "server" ? "" : [...name][0]?.toUpperCase() ?? "");
     const sign = kind === "server" ? s("path", { class: "net-sign", d: "M-9 -9h18v7h-18zM-9 2h18v7h-18zM-5 -5.5h.01M-5 5.5h.01" }) : letter;
@@ -77,8 +80,9 @@ class Line {
   /** @param {{x: number, y: number}} from @param {{x: number, y: number}} to @param {string} kind @param {string} words */
   update(from, to, kind, words) {
     for (const [name, value] of Object.entries({ x1: from.x, y1: from.y, x2: to.x, y2: to.y })) this.line.setAttribute(name, String(value));
-    this.text.setAttribute("x", String(Math.round((from.x + to.x) / 2)));
-    this.text.setAttribute("y", String(Math.round((from.y + to.y) / 2)));
+    const part = LABEL_AT[kind] ?? 0.5;
+    this.text.setAttribute("x", String(Math.round(from.x + part * (to.x - from.x))));
+    this.text.setAttribute("y", String(Math.round(from.y + part * (to.y - from.y))));
     this.group.setAttribute("data-kind", kind);
     if (this.text.textContent !== words) this.text.textContent = words;
   }
