@@ -127,6 +127,7 @@ class Account:
             wall=self._wall,
             trusted=self._channel_trusted,
             known=self.people.knows_me,
+            changed=self._context.route_changed,
         )
         self._lives.add(stop=channels.stop)
         return channels
@@ -353,10 +354,9 @@ class Account:
 
     def channel_closed(self, channel: IChannel, reason: str) -> None:
         """A channel ended: what was on it goes by the next route."""
+        device = channel.device.hex()
         self._emit(
-            events.ChannelClosed(
-                at=self._wall(), user=channel.user, device=channel.device.hex(), kind=channel.kind, reason=reason
-            )
+            events.ChannelClosed(at=self._wall(), user=channel.user, device=device, kind=channel.kind, reason=reason)
         )
         self.delivery.refresh(channel.user)
         self.transfers.route_lost(channel)
