@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -65,8 +65,7 @@ class BrowserTestCase(TestCase):
         def begin() -> Deferred[Any]:
             return Deferred.fromCoroutine(coroutine).addTimeout(seconds, reactor)
 
-        result: Any = blockingCallFromThread(reactor, begin)  # type: ignore[arg-type]
-        return result
+        return cast(T, blockingCallFromThread(reactor, begin))  # type: ignore[arg-type]
 
     def until(self, page: Page, condition: Callable[[], T], seconds: float = PATIENCE) -> T:
         """The first true value of ``condition``, asked again and again while ``page`` lives on."""

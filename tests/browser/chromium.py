@@ -20,11 +20,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Playwright
+if TYPE_CHECKING or find_spec("playwright"):
+    from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+
+__all__ = ["CHROMIUM", "PATIENCE", "expect", "program", "why_not"]
 
 T = TypeVar("T")
 
+REBOUND = "rebound.test"
+"""A name of somebody else's that this Chromium finds at 127.0.0.1."""
+FLAGS = (f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",)
 NAMES = ("chromium", "chromium-browser")
 PATIENCE = 40.0
 """Seconds in which what a page was to show is there, however busy the machine."""
@@ -86,15 +91,13 @@ class Chromium:
             self._work.get()()
 
     def _started(self) -> Browser:
-        from playwright.sync_api import expect, sync_playwright
-
         if self._playwright is None:
             self._playwright = sync_playwright().start()
             self._playwright.selectors.set_test_id_attribute("data-testid")
             expect.set_options(timeout=PATIENCE * 1000)
         if self._browser is None or not self._browser.is_connected():
             self._browser = self._playwright.chromium.launch(
-                executable_path=program(), chromium_sandbox=os.geteuid() != 0
+                executable_path=program(), chromium_sandbox=os.geteuid() != 0, args=FLAGS
             )
             self._pid = self._process()
         return self._browser
