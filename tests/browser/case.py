@@ -26,6 +26,16 @@ KEPT = "P2PIM_KEPT_PAGES"
 """Names a folder for pictures and traces of failed tests; else they are under trial's own."""
 
 
+def in_browser(body: Callable[[Any], object]) -> Callable[[Any], Deferred[None]]:
+    """A test of a `BrowserTestCase` whose ``body`` runs in the browser's thread."""
+
+    @wraps(body)
+    def test(case: BrowserTestCase) -> Deferred[None]:
+        return case._in_browser(lambda: body(case))
+
+    return test
+
+
 class BrowserTestCase(TestCase):
     """Its tests run in the browser's thread, written from top to bottom without ``await``.
 
@@ -36,15 +46,11 @@ class BrowserTestCase(TestCase):
     timeout = 240
     skip = why_not()
 
-    def __init__(self, methodName: str = "runTest") -> None:
-        super().__init__(methodName)
-        body = getattr(self, methodName)
-
-        @wraps(body)
-        def test() -> Deferred[None]:
-            return self._in_browser(body)
-
-        setattr(self, methodName, test)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, body in list(vars(cls).items()):
+            if name.startswith("test"):
+                setattr(cls, name, in_browser(body))
 
     # For tests, in the browser's thread.
 

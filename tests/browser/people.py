@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
+from p2pim.peer.control import connect_agent
 from tests.browser.case import BrowserTestCase
 from tests.browser.chromium import PATIENCE
 from tests.integration.town import Person, Result, TownCase
@@ -80,6 +82,10 @@ class Resident:
         """Run a ``p2pim`` command with ``--json``, and check its exit status unless that is None."""
         return self.case.wait(self.person.run(*arguments, status=status), seconds)
 
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the agent's local API."""
+        return self.case.wait(ask(self.person, method, **params))
+
     def up(self, *options: str) -> None:
         """Start the agent; it is signed in then."""
         self.case.wait(self.person.up(*options))
@@ -94,7 +100,7 @@ class Resident:
 
     def link(self) -> str:
         """A fresh one-time link to the page."""
-        url: str = self.run("web", "--no-open").object["url"]
+        url: str = self.ask("web-link")["url"]
         return url
 
     def open(self, **options: Any) -> ChatPage:
@@ -130,4 +136,15 @@ async def befriend(person: Person, names: tuple[str, ...]) -> None:
     """Ask all the others, or agree with those who asked before."""
     for name in names:
         if name != person.name:
-            await person.run("add", name)
+            await ask(person, "add", user=name)
+
+
+async def ask(person: Person, method: str, **params: Any) -> dict[str, Any]:
+    """A method of somebody's agent."""
+    client = await connect_agent(reactor, person.home)
+    assert client is not None, f"{person.name} is not up"
+    try:
+        result: dict[str, Any] = await client.call(method, params, lambda item: None)
+        return result
+    finally:
+        client.close()

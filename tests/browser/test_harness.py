@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import TestCase
 
-from tests.browser.case import BrowserTestCase
+from tests.browser.case import BrowserTestCase, in_browser
 from tests.browser.chromium import why_not
 
 
@@ -22,12 +22,15 @@ class Sample(BrowserTestCase):
     def runTest(self) -> None:
         """Never asked for."""
 
+    @in_browser
     def prints_an_error(self) -> None:
         self.context("somebody").new_page().evaluate("() => console.error('something is wrong')")
 
+    @in_browser
     def throws(self) -> None:
         self.context("somebody").new_page().evaluate("() => { setTimeout(() => { throw new Error('thrown') }) }")
 
+    @in_browser
     def breaks_the_policy(self) -> None:
         page = self.context("somebody").new_page()
         headers = {"Content-Security-Policy": "default-src 'none'", "Content-Type": "text/html"}
@@ -37,9 +40,11 @@ class Sample(BrowserTestCase):
         self.assertEqual(page.title(), "")
         self.assertEqual(page.evaluate("() => document.querySelector('p').textContent.slice(0, 5)"), "hello")
 
+    @in_browser
     def never_ends(self) -> None:
         self.context("somebody").new_page().evaluate("() => { while (true); }")
 
+    @in_browser
     def is_well(self) -> None:
         self.watch.expect("a warning")
         page = self.context("somebody").new_page()
