@@ -3,7 +3,7 @@
 
 import { byId, drawing, fill, h, perFrame } from "../common/dom.js";
 import { ICONS } from "./icons.js";
-import { shownName } from "./people.js";
+import { isThere, shownName } from "./people.js";
 
 /** @param {any} app */
 export function mount(app) {
@@ -47,7 +47,7 @@ function asked(app, user) {
     const buttons = [button("chat.accept", () => commands.add(user), "primary"), button("chat.decline", () => commands.decline(user)), button("chat.block", () => commands.block(user), "plain")];
     return { key: "asks", text: text("chat.asks"), buttons };
   }
-  if (relation === "" && user !== state.me?.user) {
+  if (relation === "" && user !== state.me?.user && !isThere(state.people.get(user)?.status)) {
     return { key: "stranger", text: text("chat.stranger_bar"), buttons: [button("chat.add", () => commands.add(user)), button("chat.block", () => commands.block(user), "plain")] };
   }
   return null;

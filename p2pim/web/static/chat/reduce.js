@@ -4,6 +4,8 @@
 /** For so long (ms) a typing notice is shown; the other side repeats it every three seconds. */
 export const TYPING_SHOWN = 6000;
 
+const PRESENT = new Set(["online", "away", "busy"]);
+
 /** States of a message of mine, in the order in which they are reached. */
 const ORDER = ["sending", "waiting", "sent", "stored", "delivered", "read"];
 
@@ -142,9 +144,10 @@ export function expireTyping(state, now) {
 export function listed(state) {
   const all = new Set(state.conversations.keys());
   const requests = [];
-  for (const { user, relation } of state.people.values()) {
+  for (const { user, relation, status } of state.people.values()) {
     if (relation === "asks") requests.push(user);
-    else if (relation === "contact" || relation === "requested") all.add(user);
+    // At a server where all see all, everybody who is there is listed.
+    else if (relation === "contact" || relation === "requested" || (relation === "" && user !== state.me?.user && PRESENT.has(status))) all.add(user);
   }
   for (const group of state.groups.keys()) all.add(group);
   if (state.current) all.add(state.current);
