@@ -6,7 +6,7 @@ const DAY = 86_400_000;
 /** Formats of one language, each made once: making them is slow. @param {any} t */
 export function formats(t) {
   const { lang } = t;
-  const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" });
+  const clock = new Intl.DateTimeFormat(lang, { hour: "numeric", minute: "2-digit" });
   const weekday = new Intl.DateTimeFormat(lang, { weekday: "short" });
   const near = new Intl.DateTimeFormat(lang, { weekday: "long", day: "numeric", month: "long" });
   const far = new Intl.DateTimeFormat(lang, { day: "numeric", month: "long", year: "numeric" });
