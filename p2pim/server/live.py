@@ -99,6 +99,11 @@ class LiveTable:
         """Whether somebody watches."""
         return self._watching > 0
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is something that `changes` would look at."""
+        return bool(self._touched)
+
     def begin(self) -> None:
         """One more watches."""
         self._watching += 1

@@ -38,6 +38,14 @@ OPERATOR_TICK: Final = 1.0
 """Between two looks at what has changed, once for all watchers, and not at all when there are none."""
 OPERATOR_PEOPLE: Final = 5_000
 """Changed rows told to watchers by one tick; what is more is told by the next ones."""
+OPERATOR_LOOK: Final = 10.0
+"""Between two questions to the database about mailboxes, files and accounts, while somebody watches."""
+OPERATOR_LEASE: Final = 15.0
+"""Whoever has been shown everything has so long to begin to watch what changes."""
+OPERATOR_MAILBOXES: Final = 20
+"""The fullest mailboxes are shown one by one."""
+OPERATOR_DISABLED: Final = 500
+"""Accounts shown as switched off."""
 SOCKET_OWNER_CHECKS: Final = 1.0
 """Looks per second at who owns the other end of a connection, on average: each reads a list of all connections."""
 SOCKET_OWNER_BURST: Final = 20.0
