@@ -224,6 +224,23 @@ class TransferProgress(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransferChanged(Event):
+    """Where a transfer that has not ended stands now; the fields as in `p2pim.peer.transfer.TransferStatus`."""
+
+    event: ClassVar[str] = "transfer"
+    transfer: str
+    user: str
+    direction: str
+    state: str
+    paused: str
+    reason: str
+    message: str
+    bytes: int
+    total: int
+    route: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransferCompleted(Event):
     """All of it arrived and was verified. ``blake3`` in hexadecimal; for a folder, of its stream."""
 

@@ -25,6 +25,7 @@ from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
 
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+Table = dict[str, tuple[type[Struct], Method]]
 
 PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply")
 """Methods that programs call by themselves: they do not show that a person is there."""
@@ -134,7 +135,7 @@ async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     return {"user": user}
 
 
-METHODS: dict[str, tuple[type[Struct], Method]] = {
+METHODS: Table = {
     "events": (Params, _events),
     "msg": (Msg, _msg),
     "connect": (OfUser, _connect),
@@ -158,11 +159,18 @@ class LocalApi:
 
     :param stop: what the method ``stop`` does, and ``logout`` after it is done; None: nothing, for a peer that ends
         with the command that made it.
+    :param more: methods of whoever runs the peer.
     """
 
-    def __init__(self, peer: Peer, stop: Callable[[], None] | None = None) -> None:
+    def __init__(self, peer: Peer, stop: Callable[[], None] | None = None, more: Table | None = None) -> None:
         self._peer = peer
         self._stop = stop
+        self._table = {**METHODS, **(more or {})}
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of all methods."""
+        return sorted([*self._table, "stop"])
 
     def call(self, method: str, params: dict[str, Any], item: Item) -> Deferred[dict[str, Any]]:
         """Carry out ``method``; ``item`` gets what it yields on the way. Cancelling the Deferred ends it.
@@ -175,9 +183,9 @@ class LocalApi:
         if method == "stop":
             self._end()
             return {}
-        if method not in METHODS:
+        if method not in self._table:
             raise Usage(f"There is no method {method!r}.")
-        kind, function = METHODS[method]
+        kind, function = self._table[method]
         try:
             checked = msgspec.convert(params, kind)
         except msgspec.ValidationError as error:
