@@ -95,6 +95,7 @@ class House:
         self.settings = settings
         self.passwords = passwords
         self.wall = wall
+        self.random_bytes = random_bytes
         self.store = Store(database)
         self.flusher = Flusher(clock)
         self.counters = CounterTable()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final
@@ -27,14 +26,14 @@ from p2pim.errors import BadConfig, NoOperatorPassword, TooManyTries, WrongPassw
 from p2pim.net.socket_owner import socket_owner
 from p2pim.server.house import House
 from p2pim.storage import operator
-from p2pim.web.guard import Guard, Sessions
+from p2pim.web.guard import Guard
 from p2pim.web.http import WebRequest
 
 _log = Logger()
 
 LOCAL: Final = "local"
-PASSWORD: Final = "password"
-LINK: Final = "link"
+SIGNED_IN: Final = "signed-in"
+"""How a session was begun."""
 HEALTH: Final = b"/health"
 FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """What proxies add; where one of them is, the connection is not the browser's own."""
@@ -117,6 +116,12 @@ class PasswordDoor:
         await self._house.passwords.verify(stored, password)
 
 
+def host_of(request: WebRequest) -> str:
+    """The address at the other end of the connection."""
+    transport: Any = request.channel.transport
+    return normal_host(transport.getPeer().host)
+
+
 class MetricsToken:
     """The token of scrapers, from the operator's file."""
 
@@ -145,8 +150,3 @@ class MetricsToken:
         kind, _, token = request.header("authorization").partition(" ")
         shown = token.strip().encode("latin-1", "replace")
         return bool(self._token) and kind.lower() == "bearer" and compare_digest(shown, self._token)
-
-
-def end_sessions(sessions: Sessions) -> Callable[[], None]:
-    """Everybody has to sign in anew."""
-    return partial(sessions.end_all, None)

@@ -1,4 +1,4 @@
-"""What watchers of the operator's page are told: everything once, then what has changed, once a second, for all of them.
+"""What watchers of the operator's page are told: everything once, then what has changed, once a second, all the same.
 
 A watcher takes a `Feed.snapshot`, and watches what comes after its id. One computation serves every watcher, and none
 is made while nobody watches. When the last one has gone the numbering ends: who comes back later is told to begin anew.
