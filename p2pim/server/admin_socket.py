@@ -32,7 +32,7 @@ class AdminDesk:
 
     def __init__(self, house: House, folder: DataFolder) -> None:
         self._house = house
-        self.folder = folder
+        self._folder = folder
         self._reads = operations.reads(folder)
         self.page: IOperatorPage | None = None
 

@@ -103,8 +103,7 @@ class OperatorSite:
         status = 200 if error is None else _SIGN_IN_STATUSES.get(type(error), status_of(error))
         code = error.code if error is not None else ""
         seconds = max(1, round(error.retry_after)) if error is not None else 0
-        data = str(self._desk.folder.path)
-        return self.assets.page("sign_in.html", request, status=status, code=code, seconds=seconds, data=data)
+        return self.assets.page("sign_in.html", request, status=status, code=code, seconds=seconds)
 
     async def _sign_in(self, request: WebRequest) -> Answer:
         assert request.content is not None
