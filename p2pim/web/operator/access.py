@@ -128,14 +128,15 @@ class MetricsToken:
     def __init__(self) -> None:
         self._token = b""
 
-    def use(self, file: Path | None) -> None:
+    def use(self, name: str) -> None:
         """Read it.
 
         :raises BadConfig: it cannot be read, or there is nothing in it.
         """
-        if file is None:
+        if not name:
             self._token = b""
             return
+        file = Path(name).expanduser()
         try:
             with file.open("rb") as stream:
                 token = stream.read(METRICS_TOKEN_FILE).strip()

@@ -11,7 +11,7 @@ from p2pim.errors import LinkSpent, NoOperatorPassword, NotEntered, P2pimError, 
 from p2pim.server.admin_socket import AdminDesk
 from p2pim.server.house import House
 from p2pim.web.answers import Answer, json_answer, see_other, status_of
-from p2pim.web.assets import Assets
+from p2pim.web.assets import LANGUAGES, Assets
 from p2pim.web.guard import Guard, Links, Sessions
 from p2pim.web.http import WebRequest
 from p2pim.web.operator.access import LOCAL, SIGNED_IN, LocalOperator, MetricsToken, PasswordDoor, host_of
@@ -71,8 +71,8 @@ class OperatorSite:
         if request.header("sec-fetch-site") in ("cross-site", "same-site"):
             return self.assets.page("again.html", request)
         if not request.query("again") and self._local.is_behind(request):
-            return see_other("/?again=1", self.guard.set_cookie(self._sessions.open(LOCAL)))
-        return see_other("/sign-in")
+            return see_other(_at("/?again=1", request), self.guard.set_cookie(self._sessions.open(LOCAL)))
+        return see_other(_at("/sign-in", request))
 
     def _is_in(self, request: WebRequest) -> bool:
         try:
@@ -152,6 +152,12 @@ class OperatorSite:
         if problems:
             return json_answer({"status": "failing", "problems": problems}, 503)
         return json_answer({"status": "ok"})
+
+
+def _at(path: str, request: WebRequest) -> str:
+    """``path`` in the language that was asked for."""
+    lang = request.query("lang")
+    return f"{path}{'&' if '?' in path else '?'}lang={lang}" if lang in LANGUAGES else path
 
 
 _SIGN_IN_STATUSES: Final[dict[type[Any], int]] = {WrongPassword: 401, NoOperatorPassword: 403}
