@@ -84,10 +84,11 @@ class ContactAccepted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Typing(Event):
-    """A user is writing to me."""
+    """A user is writing to me, or to a group that I am in."""
 
     event: ClassVar[str] = "typing"
     user: str
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +194,45 @@ class ConnectFailed(Event):
     event: ClassVar[str] = "connect-failed"
     user: str
     reasons: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteChanged(Event):
+    """Messages to ``user`` go another way now: ``kind`` is "tcp", "udp", "relay" or "none"; ``reasons`` as in
+    `ConnectFailed`: why they do not go directly."""
+
+    event: ClassVar[str] = "route"
+    user: str
+    kind: str
+    address: str
+    rtt_ms: float | None
+    same_lan: bool
+    reasons: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationRead(Event):
+    """I have seen what came from ``user`` (or in ``#GROUP``), here or at another device of mine: fewer are unread."""
+
+    event: ClassVar[str] = "conversation-read"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryDeleted(Event):
+    """Messages were taken out of the history with ``user`` (or in ``#GROUP``): these ``ids``, or all (None)."""
+
+    event: ClassVar[str] = "history-deleted"
+    user: str
+    ids: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsChanged(Event):
+    """How this peer behaves: ``settings`` as the method ``settings`` of the local API gives them."""
+
+    event: ClassVar[str] = "settings"
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json
+from p2pim.peer.local_conversations import CONVERSATION_METHODS
 from p2pim.peer.local_groups import GROUP_METHODS
 from p2pim.peer.local_history import HISTORY_METHODS
 from p2pim.peer.local_keys import KEY_METHODS
@@ -27,7 +28,7 @@ from p2pim.peer.states import milliseconds
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 Table = dict[str, tuple[type[Struct], Method]]
 
-PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply")
+PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply", "conversation", "routes", "network")
 """Methods that programs call by themselves: they do not show that a person is there."""
 
 MESSAGE_WAIT = 30.0
@@ -146,6 +147,7 @@ METHODS: Table = {
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
+    **CONVERSATION_METHODS,
     **HISTORY_METHODS,
     **PEOPLE_METHODS,
     **TRANSFER_METHODS,

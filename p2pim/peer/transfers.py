@@ -104,7 +104,8 @@ class Transfers:
             await self._context.threads(partial(discard_part, record.directory, record.part))
             record.part = ""
             await self._store.end(record)
-        await self._forget_old()
+        for id in await self._store.prune():
+            self._transfers.pop(id, None)
         self._started = True
         await self.left.take_up()
         self._ticker = self._context.clock.callLater(TRANSFER_TICK, self._tick)
@@ -173,6 +174,8 @@ class Transfers:
         await self._store.save(transfer.record, found.manifest)
         self._transfers[transfer.record.id] = transfer
         transfer.emit_offer()
+        if self.left.wanted(leave, route, away=connected):
+            transfer.nobody_there = lambda: self._context.spawn(self.left.leave(transfer, falls_back=True))
         for device in devices:
             transfer.offer_to(device)
         if not devices:
@@ -223,7 +226,7 @@ class Transfers:
         transfer.reject()
 
     async def pause(self, id: str) -> None:
-        """Stop a transfer for a while; bytes stay where they are."""
+        """Stop a transfer for a while."""
         self._find(id).pause()
 
     async def resume(self, id: str) -> None:
@@ -393,7 +396,3 @@ class Transfers:
     def _let_next_go_on(self) -> None:
         for transfer in self._incoming():
             transfer.turn_came()
-
-    async def _forget_old(self) -> None:
-        for id in await self._store.prune():
-            self._transfers.pop(id, None)

@@ -106,21 +106,9 @@ class House:
         self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
         self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
         self.take_bulk = self.files.take
-        self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
-        self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
-        self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
-        self.groups = GroupDesk(clock, self.store, self.directory, self.group_mail.rosters, wall)
-        self.devices = Devices(clock, self.store, self.users)
-        self.keys = Keys(clock, self.store, self.directory, self.devices)
-        self.devices.moved = self.groups.devices_changed
-        self.users.left = self.mail.left
-        self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
+        self._make_post(clock, wall)
         self.direct = DirectTotals(clock)
-        self.request = Requests(
-            clock, self.store, self.users, self.names, self.splices,
-            {Got: self.mail.got, SendToGroup: self.group_mail.take, DirectReport: self.direct.take},
-            self._further_answers(),
-        ).handle  # fmt: skip
+        self.request = self._make_requests(clock).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
         self.refusals = Refusals(wall)
@@ -140,6 +128,25 @@ class House:
             clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
         )
         self.use(settings)
+
+    def _make_post(self, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        """What takes envelopes and mail, and those who are told where it goes."""
+        self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
+        self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
+        self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
+        self.groups = GroupDesk(clock, self.store, self.directory, self.group_mail.rosters, wall)
+        self.devices = Devices(clock, self.store, self.users)
+        self.keys = Keys(clock, self.store, self.directory, self.devices)
+        self.devices.moved = self.groups.devices_changed
+        self.users.left = self.mail.left
+        self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
+
+    def _make_requests(self, clock: IReactorTime) -> Requests:
+        return Requests(
+            clock, self.store, self.users, self.names, self.splices,
+            {Got: self.mail.got, SendToGroup: self.group_mail.take, DirectReport: self.direct.take},
+            self._further_answers(),
+        )  # fmt: skip
 
     def _further_answers(self) -> dict[type[Message], Answer]:
         return {
