@@ -108,7 +108,7 @@ class Resident:
         page = self.case.context(self.name, **options).new_page()
         page.goto(self.link())
         chat = ChatPage(page)
-        page.locator("#page").wait_for()
+        chat.by("new-conversation").wait_for()
         return chat
 
 
