@@ -9,7 +9,7 @@ const ME = { x: WIDTH / 2, y: 305 };
 const SERVER = { x: WIDTH / 2, y: 48 };
 
 /** People that the drawing has room for; the table has all of them. */
-export const MOST_DRAWN = 28;
+export const MOST_DRAWN = 22;
 const ON_ONE_RING = 12;
 /** The part of the circle, in radians, that is left to the server's line. */
 const GAP = 0.9;
@@ -24,12 +24,16 @@ const LABEL_AT = { tcp: 0.55, udp: 0.55, relay: 0.8 };
  * @param {number} count @returns {{x: number, y: number}[]}
  */
 export function places(count) {
-  const span = 2 * Math.PI - 2 * GAP;
+  const outer = count <= ON_ONE_RING ? count : Math.ceil(0.64 * count);
+  return [...ring(outer, 1), ...ring(count - outer, 0.56)];
+}
+
+/** @param {number} count @param {number} size of the ring, 0 to 1 */
+function ring(count, size) {
   return Array.from({ length: count }, (_, index) => {
     const part = count === 1 ? 0.5 : index / (count - 1);
-    const angle = -Math.PI / 2 + GAP + part * span;
-    const near = count > ON_ONE_RING && index % 2 === 1 ? 0.62 : 1;
-    return { x: Math.round(ME.x + 335 * near * Math.cos(angle)), y: Math.round(ME.y + 195 * near * Math.sin(angle)) };
+    const angle = -Math.PI / 2 + GAP + part * (2 * Math.PI - 2 * GAP);
+    return { x: Math.round(ME.x + 335 * size * Math.cos(angle)), y: Math.round(ME.y + 195 * size * Math.sin(angle)) };
   });
 }
 
