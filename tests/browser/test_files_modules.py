@@ -9,7 +9,7 @@ from p2pim.core.transfer import REASONS
 from tests.browser.modules import ModuleCase
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 BODY = '<div id="panel" hidden></div><div id="toasts"></div><div id="menu"></div><main id="conversation"></main>'
 
@@ -17,12 +17,13 @@ APP = """
 async (module) => {
   const path = (name) => `/static/-/${name}`;
   const [{ loadTranslator }, { Api }, { Dialogs }, { Events }, { Panel }, { State }, { Timeline }] = await Promise.all([
-    "common/i18n.js", "chat/api.js", "chat/dialog.js", "chat/events.js", "chat/panel.js", "chat/state.js", "chat/timeline.js",
+    "common/i18n.js", "chat/api.js", "chat/dialog.js", "chat/events.js", "chat/panel.js", "chat/state.js",
+    "chat/timeline.js",
   ].map((name) => import(path(name))));
   const t = await loadTranslator();
   window.app = {
-    t, lang: t.lang, api: new Api(), events: new Events(), state: new State(), timeline: new Timeline(), dialog: new Dialogs(t),
-    panel: new Panel(t), toasts: [], toast: (text) => window.app.toasts.push(text), commands: {},
+    t, lang: t.lang, api: new Api(), events: new Events(), state: new State(), timeline: new Timeline(),
+    dialog: new Dialogs(t), panel: new Panel(t), toasts: [], toast: (text) => window.app.toasts.push(text), commands: {},
   };
 }
 """
@@ -35,6 +36,11 @@ def transfer(**values: Any) -> dict[str, Any]:
         "total": 2048, "rate": 0, "route": "", "reason": "", "message": "", "path": "", "comment": "", "files": 1,
         "folder": False, "paused": "", "created": "2026-01-31T12:00:00.000Z", "expires": None, **values,
     }  # fmt: skip
+
+
+def _took(route: Route, puts: list[str]) -> None:
+    puts.append(route.request.url.partition("/drop/")[2])
+    route.fulfill(json={})
 
 
 class WordsTests(ModuleCase):
@@ -57,7 +63,8 @@ class WordsTests(ModuleCase):
             ended = [transfer(state="disrupted", reason=reason, direction="out") for reason in sorted(REASONS)]
             waiting = [
                 transfer(direction="out"), transfer(direction="out", reason="peer-offline"), transfer(),
-                transfer(state="waiting", reason="offline"), transfer(state="waiting"), transfer(state="paused", paused="me"),
+                transfer(state="waiting", reason="offline"), transfer(state="waiting"),
+                transfer(state="paused", paused="me"),
                 transfer(state="paused", paused="peer"), transfer(state="paused", paused="both"),
                 transfer(state="paused", paused="me", reason="no-space"), transfer(state="running"),
                 transfer(state="running", direction="out"), transfer(state="finishing"), transfer(state="completed"),
@@ -71,7 +78,8 @@ class WordsTests(ModuleCase):
         """Those that the core may show."""
         page = self.module_page(BODY)
         self.evaluate(page, "chat/dialog.js", APP)
-        named = self.evaluate(page, "chat/files/sas_pictures.js", "(m) => Object.entries(m.PICTURES).map(([name, [sign, key]]) => [name, sign, app.t.has(key)])")  # fmt: skip
+        script = "(m) => Object.entries(m.PICTURES).map(([name, [sign, key]]) => [name, sign, app.t.has(key)])"
+        named = self.evaluate(page, "chat/files/sas_pictures.js", script)
         self.assertEqual([name for name, _, _ in named], list(EMOJI))
         self.assertTrue(all(sign and known for _, sign, known in named))
         self.assertEqual(len({sign for _, sign, _ in named}), len(EMOJI))
@@ -98,17 +106,17 @@ class StoreTests(ModuleCase):
           const steps = [];
           const tell = (event) => {
             app.events.emit({ at, transfer: id, ...event });
-            const buttons = [...card.element.querySelectorAll("button")].map((button) => button.dataset.testid).join(" ");
-            steps.push([card.element.dataset.state, card.bar.value, buttons]);
+            const buttons = [...card.element.querySelectorAll("button")].map((button) => button.dataset.testid);
+            steps.push([card.element.dataset.state, card.bar.value, buttons.join(" ")]);
           };
           const pause = card.element.querySelector("[data-testid=pause]");
           pause.focus();
           tell({ event: "progress", bytes: 1024, total: 2048, rate: 100, route: "tcp" });
           const kept = document.activeElement === pause;
-          tell({ event: "transfer", state: "paused", paused: "me", reason: "", message: "", bytes: 1024, total: 2048, route: "tcp" });
+          tell({ event: "transfer", state: "paused", paused: "me", reason: "", message: "", bytes: 1024, total: 2048 });
           tell({ event: "progress", bytes: 1536, total: 2048, rate: 100, route: "tcp" });
           const moved = document.activeElement.dataset.testid;
-          tell({ event: "completed", name: "report.pdf", path: "/d/report.pdf", bytes: 2048, seconds: 2, route: "tcp", blake3: "" });
+          tell({ event: "completed", name: "report.pdf", path: "/d/r.pdf", bytes: 2048, seconds: 2, route: "tcp" });
           tell({ event: "progress", bytes: 1, total: 2048, rate: 1, route: "tcp" });
           return { steps, kept, moved };
         }""")  # fmt: skip
@@ -123,7 +131,7 @@ class StoreTests(ModuleCase):
         """Whatever the sender calls it."""
         page = self.module_page(BODY)
         self.evaluate(page, "chat/dialog.js", APP)
-        name = '<img src=x onerror=alert(1)>\u202efdp.exe' + "x" * 300
+        name = "<img src=x onerror=alert(1)>\u202efdp.exe" + "x" * 300
         text = self.evaluate(page, "chat/files/card.js", """async ({ Card }, one) => {
           const { formats } = await import("/static/-/chat/files/format.js");
           const card = new Card({ app, formats: formats(app.t), act: async () => {} }, one);
@@ -146,7 +154,8 @@ class GatherTests(ModuleCase):
             return { readEntries: (yes) => { yes(rest.slice(0, 100)); rest = rest.slice(100); } };
           } });
           const many = folder("many", Array.from({ length: 250 }, (_, n) => file(`${n}`)));
-          const roots = [file("a b#?.txt"), folder("photos", [file("%2e.jpg"), many, folder("empty", [])]), folder("nothing", [])];
+          const photos = folder("photos", [file("%2e.jpg"), many, folder("empty", [])]);
+          const roots = [file("a b#?.txt"), photos, folder("nothing", [])];
           const items = roots.map((entry) => ({ kind: "file", webkitGetAsEntry: () => entry }));
           const entries = await fromDrop({ items });
           return { paths: entries.map(({ path, file }) => [path.join("/"), file?.size ?? null]), tops: tops(entries) };
@@ -162,7 +171,7 @@ class GatherTests(ModuleCase):
         self.evaluate(page, "chat/dialog.js", APP)
         self.answers |= {"drop": {"drop": "d1"}, "drop-send": {"transfers": []}}
         puts: list[str] = []
-        page.route("**/api/1/drop/**", lambda route: (puts.append(route.request.url.partition("/drop/")[2]), route.fulfill(json={})))
+        page.route("**/api/1/drop/**", lambda route: _took(route, puts))
         seen = self.evaluate(page, "chat/files/staging.js", """async ({ Staging }) => {
           const names = ["a b#?.txt", "%2F..%2f", "空 ü.png", "\\\\back", "q&=+;"];
           const entries = names.map((name) => ({ path: ["top", name], file: new File([name], name) }));
