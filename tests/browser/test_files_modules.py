@@ -23,7 +23,7 @@ async (module) => {
   const t = await loadTranslator();
   window.app = {
     t, lang: t.lang, api: new Api(), events: new Events(), state: new State(), timeline: new Timeline(),
-    dialog: new Dialogs(t), panel: new Panel(t), toasts: [], toast: (text) => window.app.toasts.push(text), commands: {},
+    dialog: new Dialogs(t), panel: new Panel(t), commands: {},
   };
 }
 """

@@ -74,13 +74,12 @@ export class StagingCard {
   async #sendAll() {
     while (this.parts.length > 0 && !this.cancelled) {
       this.staging = new Staging(this.context.app.api, this.user, this.parts[0], this.show);
-      await this.staging.send(this.how);
+      for (const sent of await this.staging.send(this.how)) this.context.transfers.told(sent);
       this.how = { ...this.how, comment: "" };
       this.before += this.staging.bytes;
       this.filesBefore += this.staging.files;
       this.staging = null;
       this.parts.shift();
-      this.context.transfers.refreshSoon();
     }
   }
 
