@@ -14,6 +14,9 @@ const ON_ONE_RING = 12;
 /** The part of the circle, in radians, that is left to the server's line. */
 const GAP = 0.9;
 
+/** Where somebody alone stands on it: beside me. */
+const ALONE = (Math.PI / 2 - GAP) / (2 * Math.PI - 2 * GAP);
+
 const NAME_LENGTH = 16;
 
 /** Where on a line its words stand: where lines of other kinds seldom cross it. @type {Record<string, number>} */
@@ -31,7 +34,7 @@ export function places(count) {
 /** @param {number} count @param {number} size of the ring, 0 to 1 */
 function ring(count, size) {
   return Array.from({ length: count }, (_, index) => {
-    const part = count === 1 ? 0.5 : index / (count - 1);
+    const part = count === 1 ? ALONE : index / (count - 1);
     const angle = -Math.PI / 2 + GAP + part * (2 * Math.PI - 2 * GAP);
     return { x: Math.round(ME.x + 335 * size * Math.cos(angle)), y: Math.round(ME.y + 195 * size * Math.sin(angle)) };
   });
@@ -77,7 +80,7 @@ class Node {
 class Line {
   constructor() {
     this.line = s("line", {});
-    this.text = s("text", { class: "net-label", "text-anchor": "middle", dy: 4 });
+    this.text = s("text", { class: "net-label", dy: 4 });
     this.group = s("g", { class: "net-line" }, this.line, this.text);
   }
 
@@ -85,8 +88,10 @@ class Line {
   update(from, to, kind, words) {
     for (const [name, value] of Object.entries({ x1: from.x, y1: from.y, x2: to.x, y2: to.y })) this.line.setAttribute(name, String(value));
     const part = LABEL_AT[kind] ?? 0.5;
-    this.text.setAttribute("x", String(Math.round(from.x + part * (to.x - from.x))));
+    const upright = Math.abs(to.x - from.x) < 80;
+    this.text.setAttribute("x", String(Math.round(from.x + part * (to.x - from.x)) + (upright ? 10 : 0)));
     this.text.setAttribute("y", String(Math.round(from.y + part * (to.y - from.y))));
+    this.text.setAttribute("text-anchor", upright ? "start" : "middle");
     this.group.setAttribute("data-kind", kind);
     if (this.text.textContent !== words) this.text.textContent = words;
   }
