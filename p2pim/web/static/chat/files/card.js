@@ -39,7 +39,8 @@ export class Card {
   constructor(context, transfer) {
     const id = `transfer-${++count}`;
     this.context = context;
-    this.buttons = "";
+    /** Those shown. @type {string | null} */
+    this.buttons = null;
     this.title = h("h3", { class: "transfer-name", id });
     this.picture = h("div", { class: "transfer-picture", hidden: true });
     this.comment = h("p", { class: "transfer-comment", hidden: true });
