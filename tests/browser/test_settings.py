@@ -11,7 +11,7 @@ class SettingsTests(BrowserCase):
     """What is chosen in the page holds at once, and stays."""
 
     def test_what_is_chosen_takes_effect_and_what_is_fixed_says_why(self) -> None:
-        """Files are taken by themselves, into the folder named, from then on and after a restart; a device gets a name."""
+        """Files are taken by themselves from then on, also after a restart; a device gets a name."""
         alice, bob = self.people("alice", "bob")
         page = bob.open()
         page.by("open-settings").click()
