@@ -163,6 +163,7 @@ class FilesTests(BrowserCase):
         expect(self.card(b, "large.iso", "paused")).to_contain_text("Paused by you")
         expect(self.card(a, "large.iso", "paused")).to_contain_text("Paused by bob")
         expect(self.card(a, "large.iso", "paused").get_by_test_id("resume")).to_have_count(0)
+        self.watch.expect("ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_REFUSED)")
         alice.end()
         b.by("transfers").get_by_test_id("resume").click()
         expect(self.card(b, "large.iso", "waiting")).to_contain_text("alice is offline; goes on by itself")

@@ -39,6 +39,7 @@ class SettingsTests(BrowserCase):
         path.write_text("hello")
         alice.run("send", "bob", str(path))
         self.assertEqual((bob.downloads / "note.txt").read_text(), "hello")
+        page.page.close()
         bob.end()
         bob.up()
         self.assertEqual(bob.run("devices").objects[0]["name"], "the <b>desk</b>")
