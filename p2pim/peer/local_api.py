@@ -130,6 +130,11 @@ async def _log(peer: Peer, params: Log, item: Item) -> dict[str, Any]:
         unfollow()
 
 
+async def _active(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
+    """A person is there: that is told by the call itself."""
+    return {}
+
+
 async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     user = peer.identity()["user"]
     await peer.logout()
@@ -146,6 +151,7 @@ METHODS: Table = {
     "read": (OfUser, _read),
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
+    "active": (Params, _active),
     "logout": (Params, _logout),
     **CONVERSATION_METHODS,
     **HISTORY_METHODS,
