@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
-from p2pim.peer.control import connect_agent
+from p2pim.web.agent_client import connect_agent
 from tests.browser.case import BrowserTestCase
 from tests.browser.chromium import PATIENCE
 from tests.integration.town import Person, Result, TownCase
