@@ -15,7 +15,6 @@ from p2pim.peer.own_status import check_status
 from p2pim.peer.queries import Handler
 from p2pim.peer.typing_notices import tell_group, tell_user
 from p2pim.wire import messages as m
-from p2pim.wire import signals as s
 
 
 class PeopleApi(HomeAccount):
