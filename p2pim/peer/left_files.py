@@ -49,7 +49,7 @@ class LeftFiles:
         self._table = table
         self._acceptance = acceptance
         self._store = store
-        self._downloads = downloads
+        self.downloads = downloads
         self._random_bytes = random_bytes
         self._desk = None if access is None else LeftDesk(access, store, random_bytes, self._fall_back)
         self._lefts: dict[bytes, LeftRecord] = {}
@@ -166,7 +166,7 @@ class LeftFiles:
         if known is None:
             fetching.emit_offer()
         if fetching.record.state is State.OFFERED:
-            await self._acceptance.take_again(fetching, self._downloads)
+            await self._acceptance.take_again(fetching, self.downloads)
         else:
             fetching.go_on()
 

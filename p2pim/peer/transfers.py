@@ -82,10 +82,10 @@ class Transfers:
         )
         self._new_id = new_id
         self._transfers: dict[bytes, Outgoing | Incoming | Leaving] = {}
-        self._acceptance = Acceptance(self._store, self._incoming, accept, quota, is_contact)
+        self.acceptance = Acceptance(self._store, self._incoming, accept, quota, is_contact)
         lefts = LeftStore(database)
         self.left = LeftFiles(
-            self._context, self._transfers, self._acceptance, lefts, downloads, access, secrets.token_bytes
+            self._context, self._transfers, self.acceptance, lefts, downloads, access, secrets.token_bytes
         )
         self._ticker: IDelayedCall | None = None
         self._slots_checked: IDelayedCall | None = None
@@ -115,7 +115,7 @@ class Transfers:
             elif transfer.record.state is State.WAITING:
                 transfer.try_later()
             elif transfer.record.state is State.OFFERED and transfer.record.part:
-                self._context.spawn(self._acceptance.forget_claim(transfer))
+                self._context.spawn(self.acceptance.forget_claim(transfer))
 
     def _restore(self, record: TransferRecord) -> None:
         if record.state is State.RUNNING:
@@ -212,7 +212,7 @@ class Transfers:
         transfer = self._find(id)
         if not isinstance(transfer, Incoming) or transfer.record.state is not State.OFFERED:
             raise TransferError("Only an offer that was made to you and waits for an answer can be accepted.")
-        await self._acceptance.accept(transfer, Path(to or self.downloads).absolute())
+        await self.acceptance.accept(transfer, Path(to or self.downloads).absolute())
         return transfer
 
     async def reject(self, id: str) -> None:
@@ -317,15 +317,15 @@ class Transfers:
             if isinstance(known, Incoming) and known.record.device == device:
                 known.offered_again()
                 if known.record.state is State.OFFERED:
-                    self._context.spawn(self._acceptance.take_again(known, self.downloads))
+                    self._context.spawn(self.acceptance.take_again(known, self.downloads))
             return
-        refusal = self._acceptance.refusal(user, offer)
+        refusal = self.acceptance.refusal(user, offer)
         if refusal:
             self._context.routes.send(user, device, FileAnswer(offer.transfer, False, refusal))
             return
         transfer = Incoming(incoming_record(user, device, offer, self._context.wall()), self._context)
         self._transfers[offer.transfer] = transfer
-        self._context.spawn(self._acceptance.take(transfer, self.downloads))
+        self._context.spawn(self.acceptance.take(transfer, self.downloads))
 
     # --- bulk
 

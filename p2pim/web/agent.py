@@ -11,14 +11,17 @@ from twisted.logger import Logger
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.control import ControlSocket
 from p2pim.peer.events import Event, SignedIn, SignedOut, as_json
-from p2pim.peer.local_api import LocalApi
+from p2pim.peer.local_api import LocalApi, Table
 from p2pim.peer.local_people import Item, Params
 from p2pim.web.address import PageAddress
 from p2pim.web.chat import ChatPage
+from p2pim.web.drop_calls import DropCalls
 from p2pim.web.local_http import LocalHttp
+from p2pim.web.local_socket import LocalSocket
+from p2pim.web.routing import Routes, Served
 from p2pim.web.sse import EventLog
+from p2pim.web.transfer_file import TransferFiles
 
 
 class Agent:
@@ -34,9 +37,10 @@ class Agent:
         self._reactor = reactor
         self.peer = peer
         self._ended: Callable[[str], None] | None = ended
-        self._socket: ControlSocket | None = None
+        self._socket: LocalSocket | None = None
         self._page_address = page
         self._page: ChatPage | None = None
+        self._drops = DropCalls(reactor, peer)
         self._events = EventLog(peer.home.random_bytes(8).hex())
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -48,11 +52,18 @@ class Agent:
         home = self.peer.home
         home.ready.unlink(missing_ok=True)
         await self.peer.opened()
-        api = LocalApi(self.peer, self._end_soon, {"web-link": (Params, self._web_link)})
+        more: Table = {"web-link": (Params, self._web_link), **self._drops.methods}
+        api = LocalApi(self.peer, self._end_soon, more)
+        await self._drops.start()
+        others: tuple[Served, ...] = (self._drops, TransferFiles(self.peer))
         if self._page_address is not None:
-            self._page = ChatPage(self._reactor, home, time.time, LocalHttp(api, self._events, self._reactor))
+            local = LocalHttp(api, self._events, self._reactor, without=("web-link",))
+            self._page = ChatPage(self._reactor, home, time.time, (local, *others))
             self._page.listen(self._page_address)
-        self._socket = ControlSocket(self._reactor, home.socket, api)
+        routes = Routes()
+        for each in (LocalHttp(api, self._events, self._reactor), *others):
+            each.serve(routes)
+        self._socket = LocalSocket(self._reactor, home.socket, routes)
         self._unsubscribe = self.peer.subscribe(self._event)
         await self.peer.begin()
 
@@ -68,6 +79,7 @@ class Agent:
             await self._socket.close()
             self._socket = None
         await self.peer.stop()
+        self._drops.stop()
 
     async def _web_link(self, peer: Peer, params: Params, item: Item) -> dict[str, Any]:
         if self._page is None:
@@ -76,6 +88,7 @@ class Agent:
 
     def _event(self, event: Event) -> None:
         self._events.add(as_json(event))
+        self._drops.event(event)
         if isinstance(event, SignedIn):
             self._ready(event)
         elif isinstance(event, SignedOut) and event.reason != "logout":

@@ -60,6 +60,7 @@ from p2pim.wire.people import (
     SetStatus,
     WhoIsOnline,
 )
+from p2pim.wire.reports import DIRECT_REPORTS, DirectReport
 from p2pim.wire.store import (
     AskStored,
     BulkReady,
@@ -77,11 +78,13 @@ from p2pim.wire.store import (
 
 __all__ = [
     "ALPN",
+    "DIRECT_REPORTS",
     "FEATURES",
     "MESSAGE",
     "OLDEST_VERSION",
     "P2P_SERVER_CHANGES",
     "PROTOCOL_VERSION",
+    "SERVER_FEATURES",
     "SIGNAL",
     "AckMail",
     "AddContact",
@@ -94,6 +97,7 @@ __all__ = [
     "DeviceId",
     "DeviceLists",
     "DevicesChanged",
+    "DirectReport",
     "Done",
     "Failed",
     "FetchMail",
@@ -163,6 +167,8 @@ P2P_SERVER_CHANGES: Final = "p2p-server-changes"
 """`P2pServerChanged`."""
 FEATURES: Final = (P2P_SERVER_CHANGES,)
 """All that the clients of this software understand."""
+SERVER_FEATURES: Final = (DIRECT_REPORTS,)
+"""What the servers of this software understand beyond what every server of this version does."""
 
 
 # --- client to server
@@ -273,6 +279,9 @@ class Welcome(Message, frozen=True, tag=30):
     """How many one-time keys of this device the server has; -1 when it does not even know the device's identity."""
     mail: int = 0
     """How much mail waits."""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
+    """What the server understands beyond the first version, as in `Hello`: it closes a connection that brings anything
+    else that is new."""
 
 
 class Refused(Message, frozen=True, tag=31):
@@ -336,7 +345,7 @@ FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
     | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup | OpenUpload | OpenDownload | DropStored | UseTicket
-    | Chunk | AskStored
+    | Chunk | AskStored | DirectReport
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
