@@ -82,6 +82,7 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
         started = self._reactor.seconds()
         await self._prepare(account, user, route)
         message = await account.outbox.put(user, text, route)
+        self._wrote(message, user, text)
         settled = account.outbox.wait(user, message) if wait else None
         if route == AUTO:
             account.conversations.connect_in_background(user)
