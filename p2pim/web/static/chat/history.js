@@ -81,7 +81,7 @@ export class HistoryView {
   make(item) {
     const { t } = this.app;
     if (item.kind === "message") return this.messages.make(item.entry, item.first);
-    if (item.kind === "day") return h("h3", { class: "day" }, h("time", { datetime: item.at.slice(0, 10) }, this.format.day(item.at)));
+    if (item.kind === "day") return h("h2", { class: "day" }, h("time", { datetime: item.at.slice(0, 10) }, this.format.day(item.at)));
     if (item.kind === "unread") return h("div", { class: "unread-line", role: "separator", dataset: { testid: "unread-line" } }, h("span", null, t("chat.unread_from_here")));
     const element = h("div", { class: "extra" }, item.extra.render());
     element.extra = item.extra;
