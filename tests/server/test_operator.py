@@ -255,7 +255,7 @@ class LiveTableTests(OperatorTestCase):
 
     def test_a_database_that_is_down_loses_no_change(self) -> None:
         """It is told when the database is back."""
-        self.house.store._database = _Broken()  # type: ignore[assignment]
+        self.house.store._database = _Broken()
         self.failureResultOf(Deferred.fromCoroutine(self.live.changes()))
         self.house.store._database = self.world.database
         self.assertEqual(len(self.changes().rows), 2)
@@ -285,7 +285,7 @@ class HealthTests(OperatorTestCase):
     def test_all_is_well_until_it_is_not(self) -> None:
         """A database that does not answer, that does not take anything, a server that stops; each in words."""
         self.assertEqual(self.problems(), [])
-        self.house.store._database = _Broken()  # type: ignore[assignment]
+        self.house.store._database = _Broken()
         self.assertEqual(self.problems(), ["The database does not answer."])
         self.house.store._database = self.world.database
         self.house.health.stopping = True
