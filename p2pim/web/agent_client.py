@@ -81,7 +81,7 @@ class _Link(Protocol):
 
     def _end(self, client: AgentClient, call: _Call) -> None:
         outcome, self.call, self.used = self._outcome, None, True
-        client.free(self, keep=self._answer.reusable)  # the next call may begin here, and has its own outcome
+        client.free(self, keep=self._answer.reusable)
         if outcome is not None and "result" in outcome:
             call.done.callback(outcome["result"])
         else:
