@@ -32,10 +32,6 @@ from p2pim.web.operator.site import OperatorSite
 _log = Logger()
 
 LOOPBACK: Final = "127.0.0.1"
-_HOW: Final = (
-    'Set one with "p2pim admin --data DIR operator-password", or serve the page on loopback alone '
-    '(web.address = "auto").'
-)
 
 
 @dataclass(frozen=True)
@@ -130,10 +126,9 @@ class OperatorPage:
     @property
     def address(self) -> str | None:
         """See `IOperatorPage`."""
-        if self._port is None:
+        if self._port is None or self._wanted is None:
             return None
-        host = self._port.getHost()
-        return format_address(host.host, host.port)
+        return format_address(self._wanted.host, self._port.getHost().port)
 
     # --- beginning, changing, ending
 
@@ -142,8 +137,14 @@ class OperatorPage:
         wanted = read_address(settings.web, port)
         self._site.token.use(settings.web.metrics_token_file)
         self._section = settings.web
-        if wanted is not None:
+        if wanted is None:
+            return
+        try:
             self._listen(wanted, certificate)
+        except BadConfig as error:
+            if not wanted.instead:
+                raise
+            _log.error("there is no operator's page: {reason}", reason=error.message)
 
     def use(self, settings: ServerSettings, port: int, certificate: tuple[Path, Path]) -> None:
         """See `IOperatorPage`."""
@@ -189,10 +190,13 @@ class OperatorPage:
             return self._reactor.listenSSL(port, served, tls, interface=wanted.host)
 
         try:
-            return listen(wanted.port)
-        except CannotListenError as error:
-            if wanted.instead and wanted.port:
+            try:
+                return listen(wanted.port)
+            except CannotListenError:
+                if not wanted.instead:
+                    raise
                 return listen(0)
+        except CannotListenError as error:
             where = format_address(wanted.host, wanted.port)
             raise BadConfig(
                 f"web.address: the operator's page cannot be served at {where}: {error.socketError}. Free it, or "
@@ -204,7 +208,11 @@ class OperatorPage:
         with closing(sqlite3.connect(self._folder.database)) as db:
             if operator.get_password(db) is None:
                 where = format_address(wanted.host, wanted.port)
-                raise BadConfig(f"web.address: {where} can be reached from elsewhere, and no password is set. {_HOW}")
+                raise BadConfig(
+                    f"web.address: {where} can be reached from elsewhere, and no password is set. Set one with `p2pim "
+                    f"admin --data {self._folder.path} operator-password`, or serve the page on loopback alone "
+                    '(web.address = "auto").'
+                )
 
     def _hosts(self, wanted: Wanted) -> Callable[[], frozenset[str]] | None:
         """The names under which it may be asked: on loopback its own and those of the configuration; elsewhere any,
@@ -213,8 +221,8 @@ class OperatorPage:
         def names() -> frozenset[str]:
             host, port = wanted.host, self._port.getHost().port
             more = {name.lower() for name in self._section.hosts}
-            own = loopback_hosts(host, port) if wanted.is_local else _literal_hosts(self._port.getHost())
-            return own | more | {f"{name}:{port}" for name in more}
+            own = loopback_hosts(host, port) if wanted.is_local else {format_address(host, port)}
+            return frozenset(own | more | {f"{name}:{port}" for name in more})
 
         return names if wanted.is_local or self._section.hosts else None
 
@@ -226,9 +234,9 @@ class OperatorPage:
         if self._wanted is None:
             raise Usage("The operator's page is switched off ([web] address or --web is none).")
         scheme = "https" if self._tls is not None else "http"
-        host = self._port.getHost()
-        name = self._section.hosts[0] if self._section.hosts and not self._wanted.is_local else _reachable(host.host)
-        shown = name if ":" in name and not _is_ip(name) else format_address(name, host.port)
+        hosts, port = self._section.hosts, self._port.getHost().port
+        name = hosts[0] if hosts and not self._wanted.is_local else _reachable(self._wanted.host)
+        shown = name if ":" in name and not _is_ip(name) else format_address(name, port)
         return f"{scheme}://{shown}/enter/{self._site.links.make()}"
 
     def end_sessions(self) -> None:
@@ -263,7 +271,3 @@ def _is_ip(name: str) -> bool:
 def _reachable(host: str) -> str:
     """An address to dial for one that is listened on: this machine stands for all of them."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
-
-
-def _literal_hosts(host: Any) -> frozenset[str]:
-    return frozenset({format_address(host.host, host.port)})
