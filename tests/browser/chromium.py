@@ -20,10 +20,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-if TYPE_CHECKING or find_spec("playwright"):
+_INSTALLED = find_spec("playwright") is not None and find_spec("axe_playwright_python") is not None
+if TYPE_CHECKING or _INSTALLED:
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
     from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-__all__ = ["CHROMIUM", "PATIENCE", "expect", "program", "why_not"]
+__all__ = ["CHROMIUM", "PATIENCE", "Axe", "expect", "program", "why_not"]
 
 T = TypeVar("T")
 
@@ -42,8 +44,8 @@ def program() -> str | None:
 
 def why_not() -> str | None:
     """What is missing for tests in a browser, or None."""
-    if find_spec("playwright") is None:
-        return "needs Playwright: pip install -e '.[test]'"
+    if not _INSTALLED:
+        return "needs Playwright and axe: pip install -e '.[test]'"
     if program() is None:
         return "needs Chromium: apt-get install chromium"
     return None

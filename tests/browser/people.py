@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,16 @@ class BrowserCase(BrowserTestCase, TownCase):
             return people
 
         return [Resident(self, person) for person in self.wait(all_come(), 2 * PATIENCE)]
+
+    async def stop_server(self) -> None:
+        """The server ends; `start_server_again` brings it back at its address."""
+        assert self.town.server is not None
+        self.town.server.send_signal(signal.SIGTERM)
+        await self.town.server.ended()
+
+    async def start_server_again(self) -> None:
+        """With its data, at its old address."""
+        await self.town.start_server(*self.server_options, port=int(self.town.address.rpartition(":")[2]))
 
 
 async def befriend(person: Person, names: tuple[str, ...]) -> None:

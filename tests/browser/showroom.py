@@ -129,13 +129,17 @@ def landscape(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def _pixel(x: float, y: float) -> bytes:
     for depth in (3, 2, 1):
         ridge = 0.35 + 0.17 * depth + 0.09 * math.sin(x * (4 + 2 * depth) + depth) + 0.03 * math.sin(17 * x * depth)
-        if depth == 1 or y > ridge:
-            if y > ridge:
-                return bytes((30 + 25 * (3 - depth), 70 + 30 * (3 - depth), 60 + 25 * (3 - depth)))
+        if y > ridge:
+            return bytes((30 + 25 * (3 - depth), 70 + 30 * (3 - depth), 60 + 25 * (3 - depth)))
     return bytes((round(250 - 120 * (1 - y)), round(215 - 40 * (1 - y)), round(180 + 55 * (1 - y))))
