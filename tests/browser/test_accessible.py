@@ -49,4 +49,5 @@ class AccessibleTests(BrowserCase):
             self.views(operator, look, OPERATOR, operator.by("row").first.wait_for)
             operator.page.goto(operator.page.url.rstrip("/") + "/sign-in")
             self.check(operator.page, f"{look} sign in")
-        self.assertEqual(self.found, [])
+        if self.found:
+            self.fail("\n".join(self.found))

@@ -8,8 +8,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import expect
-
+from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase, ChatPage, Resident
 
 if TYPE_CHECKING:

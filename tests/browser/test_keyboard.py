@@ -6,10 +6,10 @@ from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase, ChatPage
 
 FOCUSED = "() => document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''"
-RINGED = """() => {
-  const style = getComputedStyle(document.activeElement);
-  return style.outlineStyle !== "none" || style.boxShadow !== "none" || style.borderStyle !== "none";
-}"""
+RINGED = """() => [document.activeElement, document.activeElement.parentElement].some((one) => {
+  const style = getComputedStyle(one);
+  return style.outlineStyle !== "none" || style.boxShadow !== "none";
+})"""
 
 
 class KeyboardTests(BrowserCase):

@@ -9,7 +9,7 @@ from tests.browser.views import LOOKS
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SMALL = """() => [...document.querySelectorAll("button, select, input, textarea, summary")]
   .filter((one) => !["radio", "checkbox"].includes(one.type))
-  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("p, .text, .trouble"))
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("h1, p, .text, .trouble"))
   .map((one) => [one, one.getBoundingClientRect()])
   .filter(([, box]) => box.width > 1 && (box.width < 44 || box.height < 44))
   .map(([one, box]) => `${one.dataset.testid ?? one.className}: ${box.width}x${box.height}`)"""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import expect
-
+from tests.browser.chromium import Axe, expect
 from tests.browser.people import BrowserCase, ChatPage
 
 

@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect
-
 from p2pim.cli.processes import read_ready
+from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
-
+from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase
 
 

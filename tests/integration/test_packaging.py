@@ -14,6 +14,16 @@ LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "*.egg-info", "_trial_temp*", "__pycache__", ".*_cache", ".hypothesis", ".peers"
 )
 
+FIND_ALL = """
+import sys
+from pathlib import Path
+import p2pim
+from p2pim.web.assets import Assets
+Assets()
+missing = [name for name in sys.argv[1:] if not (Path(p2pim.__file__).parent / name).is_file()]
+sys.exit(f"not installed: {missing}" if missing else 0)
+"""
+
 
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints; its failure is this test's."""
@@ -48,6 +58,14 @@ class InstallationTests(TestCase):
             "p(Path('server.db'), 'server'); p(Path('peer.db'), 'peer')",
             cwd=self.work,
         )
+        run(self.bin / "python", "-c", FIND_ALL, *self.data_files(), cwd=self.work)
+
+    def data_files(self) -> list[str]:
+        """What is no program text: schemas, pages, pictures, strings."""
+        package = self.source / "p2pim"
+        files = [file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")]
+        self.assertIn(package / "web" / "templates" / "chat.html", files)
+        return [str(file.relative_to(package)) for file in files]
 
     def test_each_way_of_installing_makes_twistd_list_the_plugins(self) -> None:
         """The wheel, ``pip install .`` and ``pip install -e .``, in one fresh environment one after the other."""
