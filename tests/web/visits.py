@@ -57,7 +57,7 @@ class Visitor:
     def say(self, data: bytes) -> None:
         self.channel.dataReceived(data)
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+    def ask(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> Reply:
         """The answer; ``headers`` in snake_case, ``Host`` is ours unless given."""
         self.transport.clear()
         self.say(request(method, path, body, **headers))
@@ -71,7 +71,7 @@ class Visitor:
         self.channel.connectionLost(Failure(ConnectionDone()))
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> bytes:
     """On the wire."""
     given = {"host": "127.0.0.1:8480", **headers}
     if body or method in ("POST", "PUT"):
