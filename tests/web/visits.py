@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from p2pim.web.answers import Answer, error_answer, json_answer
-from p2pim.web.http import Gate, WebChannel, WebRequest, WebSite
+from p2pim.web.connection import WebChannel
+from p2pim.web.http import Gate, WebRequest, WebSite
 from p2pim.web.routing import API, OPEN, PAGE, Routes
 
 
