@@ -17,7 +17,8 @@ class VerifyTests(BrowserCase):
         expect(page.by("standing", state="unverified")).to_be_visible()
 
     def test_both_see_the_same_and_say_so_and_are_verified(self) -> None:
-        """The number is the same; a comparison that somebody refuses verifies nobody, one that both confirm does."""
+        """The number is the same; a comparison that somebody leaves or refuses verifies nobody, one that both confirm
+        does; and keys that change afterwards are shown until somebody accepts them."""
         alice, bob = self.people("alice", "bob")
         a, b = alice.open(), bob.open(locale="zh-CN")
         self.open_verify(a, "bob")
@@ -27,6 +28,13 @@ class VerifyTests(BrowserCase):
         self.assertEqual(b.by("safety-number").inner_text(), number)
         b.page.keyboard.press("Escape")
 
+        a.by("compare").click()
+        b.by("take-up").click()
+        a.by("sas").wait_for()
+        a.page.keyboard.press("Escape")
+        expect(b.by("compare-failed")).to_be_visible()
+        b.page.keyboard.press("Escape")
+        self.open_verify(a, "bob")
         for same in (False, True):
             a.by("compare").click()
             b.by("take-up").click()
