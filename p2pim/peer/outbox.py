@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -94,6 +94,10 @@ class Outbox:
         self._waiters.stop()
 
     # --- sending
+
+    def turn(self, user: str) -> DeferredLock:
+        """Held by whoever still has to find out something before `put`, so that nobody overtakes them."""
+        return self._conversation(user).turn
 
     async def put(self, user: str, text: str, route: str) -> bytes:
         """Put a message into the outbox; once it is on disk, send it wherever it can go. Gives its id.
