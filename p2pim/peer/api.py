@@ -81,6 +81,7 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
         account, user = self._running(), canonical_name(user)
         started = self._reactor.seconds()
         message = await self._put(account, user, text, route)
+        self._wrote(message, user, text)
         settled = account.outbox.wait(user, message) if wait else None
         if route == AUTO:
             account.conversations.connect_in_background(user)

@@ -122,6 +122,32 @@ class MessageSent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageWritten(Event):
+    """A message that I wrote at this device, by whichever program; it is in the outbox."""
+
+    event: ClassVar[str] = "wrote"
+    id: str
+    user: str
+    text: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageUndelivered(Event):
+    """A message of mine could not be delivered: for good, or (``waits``) it is tried again. ``reason`` is an error's
+    code, ``message`` its words."""
+
+    event: ClassVar[str] = "undelivered"
+    id: str
+    user: str
+    reason: str
+    message: str
+    waits: bool
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReceiptReceived(Event):
     """A message of mine reached ``state``: "stored", "delivered" or "read"; one to a ``group``, with the member
     ``user``."""

@@ -28,8 +28,11 @@ from p2pim.peer.states import milliseconds
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 Table = dict[str, tuple[type[Struct], Method]]
 
-PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply", "conversation", "routes", "network")
-"""Methods that programs call by themselves: they do not show that a person is there."""
+PASSIVE = (
+    "events", "log", "read", "status", "query", "answer", "reply", "conversation", "conversations", "routes", "network",
+    "who", "groups", "history", "transfers", "devices", "settings",
+)  # fmt: skip
+"""Methods that programs and open windows call by themselves: they do not show that a person is there. ``active`` does."""
 
 MESSAGE_WAIT = 30.0
 """Seconds for a receipt when the caller names none."""

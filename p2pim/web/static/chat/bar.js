@@ -25,6 +25,7 @@ function show(app) {
     fill(bar, asks && h("div", { class: `bar ${asks.kind ?? ""}`, role: "status", dataset: { testid: "bar", about: asks.key } }, asks.icon && drawing(asks.icon), h("p", null, asks.text), h("div", { class: "bar-buttons" }, asks.buttons)));
   }
   byId("composer").hidden = user === null || asks?.silent === true;
+  app.composer.shown();
 }
 
 /** What is to be decided, if anything. @param {any} app @param {string} user @returns {any} */

@@ -94,6 +94,19 @@ class Composer {
     this.field.focus();
   }
 
+  /** Write here as soon as the conversation is shown. */
+  focusSoon() {
+    this.soon = true;
+    requestAnimationFrame(() => requestAnimationFrame(() => this.shown()));
+  }
+
+  /** The field may be there now. */
+  shown() {
+    if (!this.soon || this.form.hidden) return;
+    this.soon = false;
+    this.field.focus();
+  }
+
   /** Write here. @param {string} [text] put in, if given */
   focus(text) {
     if (text) this.field.value = text;

@@ -45,8 +45,8 @@ export function daysBetween(iso, now) {
   return day(new Date(now)) - day(new Date(iso));
 }
 
-/** What tells two days apart. @param {string} iso */
-export const dayOf = (iso) => new Date(iso).toDateString();
+/** What tells two days apart. @param {Date} date */
+export const dayOf = (date) => `${date.getFullYear()}-${date.getMonth() + 1}-${date.getDate()}`;
 
 /** When a message belongs on the screen: mine when I wrote it, others' when it came. @param {any} entry @returns {string} */
 export const momentOf = (entry) => (entry.direction === "in" && entry.received_at) || entry.sent_at;

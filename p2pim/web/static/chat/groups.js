@@ -65,7 +65,7 @@ function topic(app, group, leads) {
 function memberRow(app, group, member, mine) {
   const { state, t, commands } = app;
   const me = member.user === state.me?.user;
-  const status = state.people.get(member.user)?.status ?? "";
+  const status = (me ? state.me.status : state.people.get(member.user)?.status) ?? "";
   const may = !me && (mine === "owner" || (mine === "admin" && member.role === "member"));
   const change = (/** @type {string} */ role) => commands.changeGroup("group-role", { group: group.group, user: member.user, role });
   const menu = (/** @type {MouseEvent} */ event) => openMenu(/** @type {HTMLElement} */ (event.currentTarget), [

@@ -83,7 +83,7 @@ class Header {
     this.picture.dataset.shows = picture;
     if (this.name.dataset.user !== user) fill(this.name, shownName(user));
     this.name.dataset.user = user;
-    if (this.route.textContent !== route) this.route.textContent = route;
+    if (this.route.textContent !== route) this.route.textContent = this.route.title = route;
     if (this.status.textContent !== line) this.status.textContent = line;
   }
 

@@ -19,6 +19,8 @@ export function mount(app) {
   app.state.on("current", () => view.loader.open(app.state.current));
   app.events.on("message", (/** @type {any} */ event) => view.said(event));
   app.events.on("sent", (/** @type {any} */ event) => view.said(event));
+  app.events.on("wrote", (/** @type {any} */ event) => view.said(event));
+  app.events.on("undelivered", (/** @type {any} */ event) => view.undelivered(event));
   app.events.on("receipt", (/** @type {any} */ event) => view.receipt(event));
   app.events.on("history-deleted", (/** @type {any} */ event) => { if (event.user === app.state.current) view.loader.open(event.user); });
   app.timeline.on((/** @type {string} */ user) => { if (user === app.state.current) view.draw(); });
@@ -79,7 +81,7 @@ export class HistoryView {
   make(item) {
     const { t } = this.app;
     if (item.kind === "message") return this.messages.make(item.entry, item.first);
-    if (item.kind === "day") return h("h3", { class: "day" }, h("time", { datetime: item.at.slice(0, 10) }, this.format.day(item.at)));
+    if (item.kind === "day") return h("h2", { class: "day" }, h("time", { datetime: item.at.slice(0, 10) }, this.format.day(item.at)));
     if (item.kind === "unread") return h("div", { class: "unread-line", role: "separator", dataset: { testid: "unread-line" } }, h("span", null, t("chat.unread_from_here")));
     const element = h("div", { class: "extra" }, item.extra.render());
     element.extra = item.extra;
@@ -177,7 +179,7 @@ export class HistoryView {
   said(event) {
     const { state } = this.app;
     const entry = entryOf(event);
-    if (event.event === "sent" && event.device === state.me?.device && this.app.outgoing.adopt(entry)) return;
+    if (event.event === "wrote" && this.app.outgoing.adopt(entry)) return;
     if (conversationOf(event) !== state.current) return;
     if (!this.loader.add(entry)) {
       if (entry.direction === "in") this.missed += 1;
@@ -200,7 +202,16 @@ export class HistoryView {
     if (event.group) return this.app.commands.groupReceipt?.(event);
     const entry = this.window.reached(event.id, event.state, event.route ? { route: event.route } : {});
     if (!entry) return undefined;
-    if (event.state === "failed") entry.error = event.reason ?? event.message;
+    entry.note = "";
     return this.redraw(entry);
+  }
+
+  /** A message of mine is not taken: for good, or for now. @param {any} event */
+  undelivered(event) {
+    const entry = this.window.byId.get(event.id);
+    if (!entry) return;
+    if (event.waits) entry.note = event.message;
+    else this.window.reached(event.id, "failed", { error: event.message });
+    this.redraw(entry);
   }
 }

@@ -1,9 +1,8 @@
 // @ts-check
 /** One message as it is drawn. */
 
-import { drawing, fill, h } from "../common/dom.js";
+import { fill, h } from "../common/dom.js";
 import { momentOf, routeOfMessage } from "./format.js";
-import { ICONS } from "./icons.js";
 import { linkify } from "./linkify.js";
 import { hue } from "./people.js";
 import { ticks } from "./ticks.js";
@@ -22,8 +21,7 @@ export function messages(app, format) {
     const text = h("div", { class: "text", dir: "auto" }, body(entry.text));
     if (EMOJI.test(entry.text)) text.classList.add("emoji");
     const bubble = h("div", { class: "bubble" }, author(entry), text, fold(entry.text, text), h("div", { class: "meta" }));
-    const more = h("button", { class: "icon-button message-more", type: "button", tabindex: -1, "aria-label": t("chat.message_menu"), title: t("chat.message_menu"), "aria-haspopup": "menu" }, drawing(ICONS.more));
-    const element = h("div", { class: `message ${entry.direction}`, role: "article", tabindex: -1, dataset: { testid: "message" } }, bubble, more);
+    const element = h("div", { class: `message ${entry.direction}`, role: "article", tabindex: -1, dataset: { testid: "message" } }, bubble);
     element.entry = entry;
     update(element, first);
     return element;
@@ -38,7 +36,7 @@ export function messages(app, format) {
     fill(
       element.querySelector(".meta"),
       route && h("span", { class: "route" }, route, " "),
-      h("time", { datetime: momentOf(entry), title: format.moment(momentOf(entry)) }, format.time(momentOf(entry))),
+      h("time", { datetime: momentOf(entry) }, format.time(momentOf(entry))),
       entry.direction === "out" && [" ", ticks(t, entry.state)],
     );
     trouble(element, entry);

@@ -1,7 +1,7 @@
 // @ts-check
 /** What one does with a message: copy it, look at how it went, delete it here. By pointer and by keyboard. */
 
-import { byId, fill, h } from "../common/dom.js";
+import { byId, drawing, fill, h } from "../common/dom.js";
 import { formats, routeOfMessage } from "./format.js";
 import { ICONS } from "./icons.js";
 import { openMenu } from "./menu.js";
@@ -12,10 +12,20 @@ import { ticks } from "./ticks.js";
 /** @param {any} app */
 export function mount(app) {
   const scroller = byId("messages");
-  scroller.addEventListener("click", (/** @type {any} */ event) => {
-    const button = event.target.closest(".message-more");
-    if (button) menu(app, button.closest(".message"), button);
-  });
+  const { t } = app;
+  const format = formats(t);
+  // One button, which goes to the message that is looked at: one for each would make drawing slow.
+  const more = h("button", { class: "icon-button message-more", type: "button", tabindex: -1, "aria-label": t("chat.message_menu"), title: t("chat.message_menu"), "aria-haspopup": "menu" }, drawing(ICONS.more));
+  const look = (/** @type {any} */ event) => {
+    const element = event.target.closest?.(".message");
+    if (!element || more.parentNode === element) return;
+    element.querySelector(".bubble").after(more);
+    const time = element.querySelector("time");
+    time.title ||= format.moment(time.dateTime);
+  };
+  scroller.addEventListener("pointerover", look, { passive: true });
+  scroller.addEventListener("focusin", look);
+  more.addEventListener("click", () => menu(app, more.closest(".message"), more));
   scroller.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => keys(app, scroller, event));
   app.commands.groupReceipt = (/** @type {any} */ event) => groupReceipt(app, event);
 }

@@ -22,7 +22,8 @@ function newConversation(app) {
     if (!name) { field.focus(); return false; }
     try {
       const { user } = await app.api.call("conversation", { user: name, open: false });
-      commands.open(user ?? name, { write: true });
+      if (!name.startsWith("#")) await exists(app, user);
+      commands.open(user, { write: true });
       return true;
     } catch (problem) {
       error.textContent = /** @type {Error} */ (problem).message;
@@ -45,6 +46,15 @@ function newConversation(app) {
     event.preventDefault();
     if (await start()) dialog.close();
   });
+}
+
+/** Somebody unknown is said to be so; whether a known one is there is of no interest now. @param {any} app @param {string} user */
+async function exists(app, user) {
+  try {
+    await app.api.call("online", { user });
+  } catch (problem) {
+    if (/** @type {any} */ (problem).code === "no-such-user") throw problem;
+  }
 }
 
 /** @param {any} app @param {string[]} users */

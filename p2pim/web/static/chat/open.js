@@ -25,7 +25,7 @@ export function mount(app) {
     if (user !== named()) history.pushState(null, "", `#/${encodeURIComponent(user)}`);
     show();
     document.body.dataset.pane = "conversation";
-    if (write && matchMedia("(pointer: fine)").matches) queueMicrotask(() => app.composer.focus());
+    if (write && matchMedia("(pointer: fine)").matches) app.composer.focusSoon();
   };
   /** Back to the list. */
   app.commands.close = () => {

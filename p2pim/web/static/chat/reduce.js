@@ -21,16 +21,16 @@ export function advances(before, next) {
 /** The conversation that an event or message belongs to: "#group", or the user. @param {any} event @returns {string} */
 export const conversationOf = (event) => event.group ?? event.user;
 
-/** A `message` or `sent` event in the form of the history. @param {any} event @returns {any} */
+/** A `message`, `sent` or `wrote` event in the form of the history. @param {any} event @returns {any} */
 export function entryOf(event) {
-  const mine = event.event === "sent";
+  const mine = event.event !== "message";
   return {
     id: event.id,
     user: conversationOf(event),
     direction: mine ? "out" : "in",
     text: event.text,
-    route: event.route,
-    address: event.address,
+    route: event.route ?? "",
+    address: event.address ?? "",
     state: mine ? event.state ?? "waiting" : "received",
     sent_at: event.sent_at ?? event.at,
     received_at: mine ? null : event.at,
@@ -45,6 +45,12 @@ function said(state, entry, unread) {
   if (before?.last?.id === entry.id) return [];
   state.conversations.set(entry.user, { user: entry.user, unread: (before?.unread ?? 0) + unread, last: entry });
   return ["conversations"];
+}
+
+/** What was written here, by this page perhaps: then it is shown already. @param {any} state @param {any} entry */
+function wrote(state, entry) {
+  const { last } = state.conversations.get(entry.user) ?? {};
+  return last && !last.id && last.text === entry.text ? [] : said(state, entry, 0);
 }
 
 /** @param {any} state @param {string} user @param {Record<string, any>} change */
@@ -82,6 +88,13 @@ const EFFECTS = {
   },
   message: (state, event) => [...said(state, entryOf(event), 1), ...wroteAtLast(state, conversationOf(event))],
   sent: (state, event) => said(state, entryOf(event), 0),
+  wrote: (state, event) => wrote(state, entryOf(event)),
+  undelivered(state, event) {
+    const { last } = state.conversations.get(conversationOf(event)) ?? {};
+    if (last?.id !== event.id || event.waits || !advances(last.state, "failed")) return [];
+    last.state = "failed";
+    return ["conversations"];
+  },
   receipt(state, event) {
     const { last } = state.conversations.get(conversationOf(event)) ?? {};
     if (event.group || last?.id !== event.id) return [];

@@ -13,7 +13,7 @@ export function openRoute(app, user) {
     title: h("span", null, ...t.nodes("chat.route.title", { user: shownName(user) })),
     testid: "route-details",
     content: user.startsWith("#") ? members(app, user) : routeFacts(app, user),
-    actions: user.startsWith("#") ? [] : [{ label: t("chat.route.try_again"), kind: "primary", testid: "route-try", run: () => retry(app, user) }],
+    actions: user.startsWith("#") || ["tcp", "udp"].includes(app.state.routes.get(user)?.kind) ? [] : [{ label: t("chat.route.try_again"), kind: "primary", testid: "route-try", run: () => retry(app, user) }],
   });
 }
 

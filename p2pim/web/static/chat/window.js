@@ -105,7 +105,8 @@ export class MessageWindow {
  */
 export function itemsOf(window, extras, unreadFrom) {
   const { entries, atStart, atEnd } = window;
-  const times = entries.map((entry) => Date.parse(momentOf(entry)));
+  const places = entries.map(placeOf);
+  const times = places.map(({ ms }) => ms);
   const from = atStart || times.length === 0 ? -Infinity : times[0];
   const until = atEnd || times.length === 0 ? Infinity : times[times.length - 1];
   const between = extras.filter(({ at }) => at >= from && at <= until);
@@ -114,22 +115,22 @@ export function itemsOf(window, extras, unreadFrom) {
   let day = "";
   let before = null;
   let next = 0;
-  const heading = (/** @type {string} */ at) => {
-    if (dayOf(at) === day) return;
-    day = dayOf(at);
+  const heading = (/** @type {{ms: number, day: string}} */ place) => {
+    if (place.day === day) return;
+    day = place.day;
     before = null;
-    items.push({ key: `day ${day}`, kind: "day", at });
+    items.push({ key: `day ${day}`, kind: "day", at: new Date(place.ms).toISOString() });
   };
   const extrasUntil = (/** @type {number} */ time) => {
     for (; next < between.length && between[next].at < time; next += 1) {
-      heading(new Date(between[next].at).toISOString());
+      heading({ ms: between[next].at, day: dayOf(new Date(between[next].at)) });
       items.push({ key: `extra ${between[next].id}`, kind: "extra", extra: between[next] });
       before = null;
     }
   };
   entries.forEach((entry, at) => {
     extrasUntil(times[at]);
-    heading(momentOf(entry));
+    heading(places[at]);
     if (unreadFrom && entry.id === unreadFrom) {
       items.push({ key: "unread", kind: "unread" });
       before = null;
@@ -144,7 +145,21 @@ export function itemsOf(window, extras, unreadFrom) {
 /** Whether `entry` goes on what `before` began. @param {any} before @param {any} entry */
 function continues(before, entry) {
   if (!before || before.direction !== entry.direction || (before.sender ?? "") !== (entry.sender ?? "")) return false;
-  return Math.abs(Date.parse(momentOf(entry)) - Date.parse(momentOf(before))) < RUN;
+  return Math.abs(placeOf(entry).ms - placeOf(before).ms) < RUN;
+}
+
+/** When entries were said, and on which day: worked out once for each. @type {WeakMap<any, {ms: number, day: string}>} */
+const places = new WeakMap();
+
+/** @param {any} entry */
+function placeOf(entry) {
+  let place = places.get(entry);
+  if (!place) {
+    const date = new Date(momentOf(entry));
+    place = { ms: date.getTime(), day: dayOf(date) };
+    places.set(entry, place);
+  }
+  return place;
 }
 
 /**
@@ -161,7 +176,7 @@ export function beginning(entries, unread) {
 }
 
 /** Cut `entries` into parts of which each is drawn within a frame, however long their texts are. @param {any[]} entries @returns {any[][]} */
-export function slices(entries, most = 40, characters = 30_000) {
+export function slices(entries, most = 15, characters = 20_000) {
   /** @type {any[][]} */
   const parts = [];
   let size = Infinity;

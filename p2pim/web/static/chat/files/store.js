@@ -24,6 +24,8 @@ export class Transfers {
     this._asked = 0;
     /** Events so far, and at which of them each transfer was last spoken of. */
     this.heard = 0;
+    /** Whether the list has been read. */
+    this.loaded = false;
     /** @type {Map<string, number>} */
     this._heardOf = new Map();
     /** @type {Record<string, (event: any) => void>} */
@@ -65,6 +67,7 @@ export class Transfers {
     const { heard } = this;
     const { transfers } = await this._api.call("transfers", {});
     if (number !== this._asked) return;
+    this.loaded = true;
     for (const transfer of transfers) this.told(transfer, heard);
   }
 
