@@ -80,9 +80,8 @@ class _Link(Protocol):
             self._end(client, call)
 
     def _end(self, client: AgentClient, call: _Call) -> None:
-        self.call, self.used = None, True
+        outcome, self.call, self.used = self._outcome, None, True
         client.free(self, keep=self._answer.reusable)
-        outcome = self._outcome
         if outcome is not None and "result" in outcome:
             call.done.callback(outcome["result"])
         else:
