@@ -5,7 +5,7 @@ import { arrange } from "./arrange.js";
 import { h } from "../../common/dom.js";
 import { ICONS } from "../icons.js";
 import { devicesSection } from "./devices.js";
-import { agentSections } from "./settings_agent.js";
+import { agentSections, changedHere } from "./settings_agent.js";
 
 /**
  * @typedef {{key: string, title: string, order: number, render: () => Element | Promise<Element>}} Section
@@ -53,6 +53,6 @@ function openSettings(app, wanted) {
   } } }, tabs);
   choose(Math.max(0, sections.findIndex((section) => section.key === wanted)));
   // Changed in another window or by another program: shown, unless somebody is just changing something here.
-  const stop = app.events.on("settings", () => { if (!pane.contains(document.activeElement)) choose(chosen, true); });
+  const stop = app.events.on("settings", () => { if (!changedHere() && !pane.contains(document.activeElement)) choose(chosen, true); });
   return app.dialog.open({ onClose: stop, title: app.t("settings.title"), kind: "wide settings-dialog", testid: "settings", content: h("div", { class: "settings" }, list, pane) });
 }
