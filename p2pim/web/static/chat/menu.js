@@ -26,7 +26,7 @@ export function openMenu(anchor, items, { label = "", testid = "" } = {}) {
   const outside = (/** @type {Event} */ event) => { if (!list.contains(/** @type {Node} */ (event.target))) close(false); };
   for (const item of items) if (item) list.append(row(item, close));
   list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => keys(event, list, close));
-  (anchor.closest("dialog, main, nav, aside") ?? document.body).append(list);
+  (anchor.closest("dialog, main") ?? document.body).append(list);
   list.showPopover();
   place(list, anchor);
   anchor.setAttribute("aria-expanded", "true");
