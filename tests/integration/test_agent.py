@@ -72,6 +72,18 @@ class AgentTests(NeighboursCase):
         (last,) = (await self.ask(client, "history", user="bob", limit=1))["messages"]
         self.assertEqual((last["text"], last["state"], last["direction"]), ("later", "stored", "out"))
 
+    async def test_what_one_program_writes_the_others_hear_of(self) -> None:
+        """A window shows what was written by a command; to a group, too."""
+        alice, client = await self.agent("alice")
+        await self.join("bob")
+        await self.ask(client, "group-create", group="#team", users=["bob"])
+        sent = await self.ask(client, "msg", user="bob", text="hello", wait=False)
+        await self.ask(client, "msg", user="#team", text="all", wait=False)
+        await self.until(lambda: len(alice.had(MessageWritten)) == 2)
+        first, second = alice.had(MessageWritten)
+        self.assertEqual((first.id, first.user, first.text, first.group), (sent["id"], "bob", "hello", None))
+        self.assertEqual((second.user, second.text, second.group), ("#team", "all", "#team"))
+
     async def test_more_calls_at_once_than_connections_are_all_answered(self) -> None:
         """One begins on a connection in the moment in which another ends there."""
         _, client = await self.agent("alice")
