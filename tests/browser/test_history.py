@@ -6,7 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
-from tests.browser.chromium import expect
+from playwright.sync_api import expect
+
 from tests.browser.people import BrowserCase, ChatPage, Resident
 
 MANY = 1_000

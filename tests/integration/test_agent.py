@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from p2pim.core.limits import AGENT_LINKS
 from p2pim.errors import NoDirectPath, NoSuchTransfer, NoSuchUser, NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer import MessageReceived, SessionInterrupted, SignedIn
+from p2pim.peer.events import MessageWritten
 from p2pim.peer.local_api import LocalApi
 from p2pim.web.agent import Agent
 from p2pim.web.agent_client import AgentClient, connect_agent
