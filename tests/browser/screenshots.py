@@ -1,11 +1,13 @@
 """Pictures of every page and dialog, of a server and people who run while they are taken.
 
-``python -m tests.browser.screenshots DIR`` writes ``LOOK/NAME.png`` for each look (light, dark, narrow, Chinese).
+``python -m tests.browser.screenshots DIR [NAME,…]`` writes ``LOOK/NAME.png`` for each look (light, dark, narrow,
+Chinese), of everything or of these. The server has a minute of traffic first, for the operator's plots.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +39,8 @@ class Photographer(BrowserCase):
         self.only = os.environ.get(ONLY, "")
         self.watch.expect("")
         room = Showroom(self)
+        if not self.only or "operator" in self.only:
+            room.traffic(60.0)
         for look, options in LOOKS.items():
             (self.folder / look).mkdir(parents=True, exist_ok=True)
             self._chat(room, look, options)
@@ -66,7 +70,7 @@ class Photographer(BrowserCase):
             if look != "narrow":
                 self._picture(chat, look, "transfer-paused", lambda chat: chat.by("open-transfers").click())
         finally:
-            room.stop_bob(__import__("signal").SIGCONT)
+            room.stop_bob(signal.SIGCONT)
         room.alice.ask("cancel", id=transfer)
 
     def _operator(self, room: Showroom, look: str, options: dict[str, object]) -> None:
@@ -81,6 +85,7 @@ class Photographer(BrowserCase):
             self._picture(chat, look, name, view)
         page.context.clear_cookies()
         page.goto(address)
+        page.goto(f"{address}sign-in")
         self._picture(chat, look, "operator-sign-in", lambda chat: None)
 
     def _strangers(self, room: Showroom, look: str, options: dict[str, object]) -> None:
@@ -103,12 +108,12 @@ class Photographer(BrowserCase):
         chat.page.screenshot(path=self.folder / look / f"{name}.png")
 
 
-def main(folder: str) -> int:
+def main(folder: str, only: str = "") -> int:
     """Take them all; the exit status."""
     if reason := why_not():
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
-    os.environ[FOLDER] = str(Path(folder).absolute())
+    os.environ[FOLDER], os.environ[ONLY] = str(Path(folder).absolute()), only
     result = TestResult()
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
@@ -119,6 +124,6 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m tests.browser.screenshots DIR")
-    sys.exit(main(sys.argv[1]))
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m tests.browser.screenshots DIR [NAME,…]")
+    sys.exit(main(*sys.argv[1:]))

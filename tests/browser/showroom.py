@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ class Showroom:
         (self.carol,) = case.people("carol", options=("--channel", "none"))
         (self.erin,) = case.people("erin")
         self.everybody = {one.name: one for one in (self.alice, self.bob, self.carol, self.dave, self.erin)}
-        self._talk()
+        for one, other in ((self.alice, self.carol), (self.carol, self.alice), (self.erin, self.alice)):
+            one.ask("add", user=other.name)
         self._files()
+        self._talk()
 
     def person(self, name: str) -> Resident:
         return self.everybody[name]
@@ -68,21 +71,25 @@ class Showroom:
 
     def large_file(self) -> str:
         """A large file from Bob, of which a part has come: its transfer."""
-        large = self.folder / "ridge-walk.mp4"
-        if not large.exists():
-            with large.open("wb") as file:
-                for _ in range(LARGE // (1 << 20)):
-                    file.write(os.urandom(1 << 20))
+        large = self.folder / f"ridge-walk-{len(list(self.folder.glob('ridge-walk*'))) + 1}.mp4"
+        with large.open("wb") as file:
+            for _ in range(LARGE // (1 << 20)):
+                file.write(os.urandom(1 << 20))
         self.bob.run("send", "alice", str(large), "--no-wait")
         transfer: str = self.alice.until("offer", name=large.name)["transfer"]
         self.alice.ask("accept", id=transfer)
         self.alice.until("progress", transfer=transfer)
         return transfer
 
+    def traffic(self, seconds: float) -> None:
+        """Talk through the server for a while, now more, now less, so that its operator sees something."""
+        begun = time.monotonic()
+        while (passed := time.monotonic() - begun) < seconds:
+            for _ in range(1 + round(4 * (1 + math.sin(passed / 5)))):
+                self.erin.ask("msg", user="carol", text="Is the hut open?", route="relay", wait=False)
+            time.sleep(0.2)
+
     def _talk(self) -> None:
-        for one, other in ((self.alice, self.carol), (self.carol, self.alice)):
-            one.ask("add", user=other.name)
-        self.erin.ask("add", user="alice")
         for name, text in TALK:
             self.person(name).ask("msg", user="bob" if name == "alice" else "alice", text=text)
         self.carol.ask("msg", user="alice", text="The ferry is late again…")
@@ -103,9 +110,9 @@ class Showroom:
         folder.mkdir()
         for number in range(12):
             (folder / f"sheet-{number:02}.png").write_bytes(landscape(60 + number, 40))
-        self._send(self.bob, picture, accept=True)
-        self._send(self.bob, notes, accept=False)
         self._send(self.bob, folder, accept=True)
+        self._send(self.bob, notes, accept=False)
+        self._send(self.bob, picture, accept=True)
         self.alice.run("send", "carol", str(notes), "--comment", "so that you see what you miss", "--no-wait")
 
     def _send(self, sender: Resident, path: Path, *, accept: bool) -> None:

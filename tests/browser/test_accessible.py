@@ -13,14 +13,18 @@ from tests.browser.views import CHAT, LOOKS, OPERATOR, View
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+IN_CHINESE = ("conversation", "group-details", "verify", "network", "transfers", "settings-connection")
+"""Other words in the same elements: some of them."""
+
 
 class AccessibleTests(BrowserCase):
     timeout = 600
 
     def check(self, page: Page, what: str) -> None:
-        """Axe finds no violation in what ``page`` shows."""
+        """Axe finds no violation in what ``page`` shows; in the dark it is colours that may differ."""
+        rules = {"runOnly": ["color-contrast"]} if what.startswith("dark") else {}
         page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
-        for violation in Axe().run(page).response["violations"]:
+        for violation in Axe().run(page, options=rules).response["violations"]:
             for node in violation["nodes"]:
                 self.found.append(f"{what}: {violation['id']}: {node['html'][:160]}")
 
@@ -40,7 +44,8 @@ class AccessibleTests(BrowserCase):
         link = room.alice.link()
         for look, options in LOOKS.items():
             chat = room.open(**options)
-            self.views(chat, look, CHAT, chat.by("contact").first.wait_for)
+            views = {name: CHAT[name] for name in CHAT if look != "chinese" or name in IN_CHINESE}
+            self.views(chat, look, views, chat.by("contact").first.wait_for)
             stranger = self.context(f"stranger-{look}", **options).new_page()
             stranger.goto(link.partition("/enter")[0])
             self.check(stranger, f"{look} no link")
