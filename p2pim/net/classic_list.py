@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPullProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from p2pim.core.addresses import normal_host
 from p2pim.core.limits import (
@@ -27,19 +28,36 @@ MakeList = Callable[[str, str], bytes]
 """The list for the host of the one who asks, at whose end the connection is on the address given second."""
 
 
+@implementer(IPullProducer)
 class ListProtocol(Protocol):
-    """One connection: gets the list and is closed. Whoever says anything, or does not read it in time, is cut off."""
+    """One connection: gets the list and is closed. Whoever says anything, or does not read it in time, is cut off.
+
+    It closes when the kernel has taken everything, rather than at once, since a closing connection is not read from.
+    """
 
     def __init__(self, factory: ListFactory, host: str) -> None:
         self._factory = factory
         self._host = host
         self._deadline: IDelayedCall | None = None
+        self._given = False
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
         self._deadline = self._factory.clock.callLater(CLASSIC_LIST_TIME, transport.abortConnection)
-        transport.write(self._factory.make_list(self._host, normal_host(transport.getHost().host)))
-        transport.loseConnection()
+        transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """Nothing waits to be written: give the list, or it has been given."""
+        transport: Any = self.transport
+        if self._given:
+            transport.unregisterProducer()
+            transport.loseConnection()
+        else:
+            self._given = True
+            transport.write(self._factory.make_list(self._host, normal_host(transport.getHost().host)))
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` follows."""
 
     def dataReceived(self, data: bytes) -> None:
         self._factory.talkers += 1
