@@ -123,7 +123,7 @@ class Gateway:
         self._closed = False
         self.lists = ListFactory(reactor, self._list, self.welcomes)
         host = INTERFACES.get(section.interface, section.interface)
-        self._pair = Pair(reactor, host, section.port or 0, self.lists, self.received, self._unreachable)
+        self._pair = Pair(reactor, host, section.port or 0, self.lists, self.received, self.unreachable)
         self.host, self.port = self._pair.address
         _log.warn(_WARNING, address=self.address)
         if section.interface not in ("loopback", "lan") and not is_near(self.host):
@@ -297,5 +297,6 @@ class Gateway:
         self._broadcast(write(Logout(guest.name, guest.stated)), guest)
         self._watcher.guest_went(guest)
 
-    def _unreachable(self, address: tuple[str, int]) -> None:
+    def unreachable(self, address: tuple[str, int]) -> None:
+        """The network says that nobody is at ``address`` (port 0: at all of its host)."""
         self.roster.unreachable(Endpoint(*address))

@@ -43,14 +43,17 @@ from p2pim.errors import (
 )
 from p2pim.net.stream import Flusher, FramedProtocol
 from p2pim.server.gate import Admission
+from p2pim.server.guests import APART
 from p2pim.server.sessions import Session
 from p2pim.server.settings import ServerSettings
 from p2pim.server.signin import Admitted, Origin
 from p2pim.server.store_bulk import Bulk
 from p2pim.wire.messages import (
+    GUESTS,
     OLDEST_VERSION,
     P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
+    GuestsOffered,
     Hello,
     Limits,
     Message,
@@ -108,6 +111,9 @@ class IHouse(Protocol):
 
     def p2p_server(self) -> str | None:
         """What a newcomer is told of a P2P server."""
+
+    def guest_policy(self) -> str:
+        """Whether guests of the classic gateway and users meet: "apart", "shown" or "together"."""
 
     def welcomed(self, admitted: Admitted) -> None:
         """The device has been told how it stands."""
@@ -269,6 +275,11 @@ class ServerConnection(FramedProtocol):
         if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
             self.send(P2pServerChanged(told))
 
+    def guests_offered(self, policy: str) -> None:
+        """Tell a client that is signed in, and understands it, whether it may meet guests from now on."""
+        if self.session is not None and self._cut_at is None and GUESTS in self._features:
+            self.send(GuestsOffered(policy))
+
     # --- sign-in
 
     def _welcome(self, admitted: Admitted) -> None:
@@ -291,6 +302,8 @@ class ServerConnection(FramedProtocol):
                 keys_left=admitted.standing.keys_left, mail=admitted.standing.mail,
             )
         )  # fmt: skip
+        if self._house.guest_policy() != APART:
+            self.guests_offered(self._house.guest_policy())
         self._house.welcomed(admitted)
         _log.info("{user} signed in from {address}", user=session.user.name, address=session.address)
 

@@ -19,6 +19,7 @@ from p2pim.server.devices import Devices
 from p2pim.server.gate import Gate
 from p2pim.server.group_mail import GroupMail
 from p2pim.server.groups import GroupDesk
+from p2pim.server.guests import GuestDesk
 from p2pim.server.keys import Keys
 from p2pim.server.mail import Mail
 from p2pim.server.mailboxes import Mailboxes
@@ -45,12 +46,14 @@ from p2pim.wire.messages import (
     FetchMail,
     ListDevices,
     ListGroups,
+    MeetGuests,
     Message,
     Person,
     PublishKeys,
     Register,
     RemoveDevice,
     RenameDevice,
+    SayToGuest,
     SignIn,
 )
 
@@ -102,7 +105,9 @@ class House:
         self.devices = Devices(clock, self.store, self.users)
         self.keys = Keys(clock, self.store, self.directory, self.devices)
         self.devices.moved = self.groups.devices_changed
-        self.users.left = self.mail.left
+        self.guests = GuestDesk(clock, self.directory, wall, random_bytes, self._offer_guests)
+        self.users.left = self._session_left
+        self.users.came, self.announcer.heard = self.guests.account_here, self.guests.presence_changed
         self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
         self.request = Requests(
             clock,
@@ -136,6 +141,8 @@ class House:
             RemoveDevice: self.devices.remove,
             ChangeGroup: self.groups.change,
             ListGroups: self.groups.list_mine,
+            MeetGuests: self.guests.meet,
+            SayToGuest: self.guests.say,
             **self.files.answers,
         }
 
@@ -175,6 +182,18 @@ class House:
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)
+
+    def _session_left(self, session: Session) -> None:
+        self.mail.left(session)
+        self.guests.left(session)
+
+    def guest_policy(self) -> str:
+        """Whether guests of the classic gateway and users meet."""
+        return self.guests.policy
+
+    def _offer_guests(self, policy: str) -> None:
+        for connection in list(self.connections):
+            connection.guests_offered(policy)
 
     def opened(self, connection: ServerConnection) -> None:
         """Watch over this connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2pim.core.limits import PRESENCE_DELAY, PRESENCE_INTERVAL
@@ -25,6 +27,8 @@ class Announcer:
         self._told: dict[str, float] = {}
         self._call: IDelayedCall | None = None
         self._stopped = False
+        self.heard: Callable[[str], None] = lambda name: None
+        """Called with the name of everyone whose presence may look different now."""
 
     # --- what others see
 
@@ -67,6 +71,7 @@ class Announcer:
     def changed(self, name: str) -> None:
         """The presence of ``name`` may look different now. Called before a user leaves the graph, too."""
         self._changed[name] = self.graph.blocked_by(name)
+        self.heard(name)
         if self._call is None and not self._stopped:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 

@@ -22,6 +22,7 @@ from p2pim.net.poll import AVAILABLE, Poll
 from p2pim.net.server_tls import ServerTls
 from p2pim.server.admin_socket import AdminDesk, AdminFactory
 from p2pim.server.beside import BesideP2p, MakeP2p
+from p2pim.server.classic_service import ClassicService
 from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
 from p2pim.server.passwords import Passwords, PasswordThreads
@@ -73,6 +74,7 @@ class ServerService(Service):
         self._poll: Poll | None = None
         self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
+        self.classic: ClassicService | None = None
 
     # --- up
 
@@ -110,10 +112,13 @@ class ServerService(Service):
         self._poll = Poll(self._reactor, self.house.flusher) if AVAILABLE else None
         self._ports.append(self._listen_for_clients(self.house))
         self._ports.append(self._listen_for_operators(self.house))
+        self.classic = ClassicService(self._reactor, self.house.names.exists, self.house.guests, os.urandom)
+        self.classic.open(self.settings.classic)
         self._threads.start()
         self._disk.start()
         self._every(STORE_SWEEP, self._expire_files, now=True)
         self._every(SWEEP, self.house.sweep)
+        self._every(SWEEP, self.classic.sweep)
         self._every(COUNTER_FLUSH, self.house.write_counters)
         self._reactor.callWhenRunning(self._ready)
 
@@ -155,7 +160,7 @@ class ServerService(Service):
         if self.running:
             content = self._write_ready()
             _log.info(
-                "ready tcp={tcp} udp={udp} web={web} fingerprint={fingerprint} pid={pid}",
+                "ready tcp={tcp} udp={udp} web={web} classic={classic} fingerprint={fingerprint} pid={pid}",
                 **{key: "none" if value is None else value for key, value in content.items()},
             )
 
@@ -166,6 +171,7 @@ class ServerService(Service):
             "tcp": format_address(host.host, host.port),
             "udp": self.beside.address,
             "web": None,
+            "classic": self.classic.address if self.classic is not None else None,
             "fingerprint": format_fingerprint(self.house.tls.fingerprint),
             "pid": os.getpid(),
         }
@@ -189,6 +195,8 @@ class ServerService(Service):
         self.settings, told = settings, self.house.p2p_server()
         self.house.use(settings)
         self.beside.use(self._ports[0].getHost().port, settings.p2p)
+        if self.classic is not None:
+            self.classic.use(settings.classic).addCallback(lambda _: self._write_ready() if self.running else None)
         if self.house.p2p_server() != told:
             self.house.tell_p2p_server()
         self._write_ready()
@@ -206,6 +214,8 @@ class ServerService(Service):
         for loop in self._loops:
             loop.stop()
         self.beside.stop()
+        if self.classic is not None:
+            await self.classic.close()
         await DeferredList([port.stopListening() for port in self._ports])
         if self.house is not None:
             await self._take_leave(self.house)

@@ -87,9 +87,9 @@ class GatewayCase(TestCase):
 
     async def until(self, true: Callable[[], Any]) -> None:
         """Wait for what must come true."""
-        end = reactor.seconds() + PATIENCE  # type: ignore[attr-defined]
+        end = reactor.seconds() + PATIENCE
         while not true():
-            self.assertLess(reactor.seconds(), end)  # type: ignore[attr-defined]
+            self.assertLess(reactor.seconds(), end)
             await self.moment()
 
     @staticmethod
