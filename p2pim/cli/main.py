@@ -20,7 +20,7 @@ from p2pim.cli.invocation import Invocation
 from p2pim.errors import Interrupted, P2pimError, Usage
 
 COMMANDS: Final = {
-    "register": "account", "login": "account", "logout": "account", "up": "agent",
+    "register": "account", "login": "account", "logout": "account", "up": "agent", "web": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
     "status": "contacts",
     "msg": "messages", "history": "history", "chat": "chat", "group": "groups",

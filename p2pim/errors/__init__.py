@@ -23,3 +23,4 @@ from p2pim.errors.sealing import *
 from p2pim.errors.signin import *
 from p2pim.errors.stored import *
 from p2pim.errors.transfers import *
+from p2pim.errors.web import *

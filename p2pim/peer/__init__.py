@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SessionInterrupted,
         SignedIn,
         SignedOut,
+        TransferChanged,
         TransferCompleted,
         TransferDisrupted,
         TransferOffered,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
         as_json,
     )
     from p2pim.peer.states import ChannelState, PeerSettings, SentMessage
-    from p2pim.peer.transfer import Transfer, TransferStatus
+    from p2pim.peer.transfer import Transfer
+    from p2pim.peer.transfer_status import TransferStatus
 
 __all__ = [
     "ChannelClosed",
@@ -56,6 +58,7 @@ __all__ = [
     "SignedIn",
     "SignedOut",
     "Transfer",
+    "TransferChanged",
     "TransferCompleted",
     "TransferDisrupted",
     "TransferOffered",
@@ -68,7 +71,7 @@ __all__ = [
 
 _HOMES = {"Trust": "p2pim.net.trust", "Peer": "p2pim.peer.api", "ChannelState": "p2pim.peer.states",
           "PeerSettings": "p2pim.peer.states", "SentMessage": "p2pim.peer.states", "Transfer": "p2pim.peer.transfer",
-          "TransferStatus": "p2pim.peer.transfer"}  # fmt: skip
+          "TransferStatus": "p2pim.peer.transfer_status"}  # fmt: skip
 """Where each name is from; all others are events."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from p2pim.core.message_ids import make_message_id
-from p2pim.errors import IdentityChanged, P2pimError
+from p2pim.errors import IdentityChanged
 from p2pim.peer import events
 from p2pim.peer.account_context import AccountContext, Lives
 from p2pim.peer.background import Background
@@ -36,8 +36,10 @@ from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
 from p2pim.peer.states import milliseconds
 from p2pim.peer.store_access import StoreAccess
+from p2pim.peer.store_watch import StoreWatch
 from p2pim.peer.transfers import Transfers
 from p2pim.peer.verification import Verification
+from p2pim.peer.whereabouts import Whereabouts
 from p2pim.storage.database import Database
 from p2pim.storage.history import History
 from p2pim.wire import messages as m
@@ -72,7 +74,6 @@ class Account:
         self._background = Background()
         self._lives = Lives()
         self._stopped = False
-        self._doubted: set[str] = set()
         self.database = Database(context.reactor, context.home.database, "peer")
         self.history = History(self.database)
         self._lives.add(load=self.history.open)
@@ -84,7 +85,7 @@ class Account:
     def _make_parts(self) -> None:
         context, background = self._context, self._background
         self.people = People(self.device)
-        self.look_ups = LookUps(self.session, self.people, self.device, self._devices_appeared)
+        self.look_ups = LookUps(self.session, self.people, self.device, self._appeared)
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
         self.seals = self._make_seals()
         self.channels = self._make_channels()
@@ -98,6 +99,9 @@ class Account:
         )
         self._lives.add(stop=self.status.stop)
         self.transfers = self._make_transfers()
+        self.whereabouts = Whereabouts(
+            self.people, self.look_ups, self.routes, self.delivery, self.transfers, self.journal.write, background
+        )
         self.conversations = Conversations(context, self.people, self.channels, self.outbox, background)
         self._search = RecipientSearch(context, self.people, self.outbox, background)
         self._dispatcher = Dispatcher(
@@ -123,6 +127,7 @@ class Account:
             wall=self._wall,
             trusted=self._channel_trusted,
             known=self.people.knows_me,
+            changed=self._context.route_changed,
         )
         self._lives.add(stop=channels.stop)
         return channels
@@ -165,11 +170,17 @@ class Account:
         )
         self.delivery = Delivery(
             self._context, self.database, self.session, self.seals, self.routes, self.people, self.groups,
-            gone=self._gone, doubted=self._doubt,
+            gone=lambda user, device: self.whereabouts.gone(user, device),
+            doubted=lambda user: self.whereabouts.doubt(user),
             signal=lambda user, device, signal: self._dispatcher.opened(user, device, signal),
+            full=lambda reason: self._store_watch.failed(reason),
         )  # fmt: skip
         self.outbox, self.inbox = self.delivery.outbox, self.delivery.inbox
         self._lives.add(load=self.delivery.load, stop=self.delivery.stop)
+        self._store_watch = StoreWatch(
+            self._context.reactor, self._context.rng, self.database.probe, self._leave_for_now, self._come_back
+        )
+        self._lives.add(stop=self._store_watch.stop)
 
     def _make_transfers(self) -> Transfers:
         transfers = Transfers(
@@ -204,6 +215,18 @@ class Account:
         await self.session.stop(forget=forget)
         await self.database.close()
 
+    def _leave_for_now(self, reason: str) -> None:
+        """Nothing can be stored: take nothing until it can."""
+        self.session.pause(f"nothing can be stored: {reason}")
+        self.channels.leave("what comes cannot be stored there")
+
+    def _come_back(self) -> None:
+        self.inbox.resume()
+        self.session.resume("there is room to store again")
+
+    def _appeared(self, user: str, before: set[bytes]) -> None:
+        self.whereabouts.appeared(user, before)
+
     # --- ISessionUser
 
     def signed_in(self, welcome: m.Welcome) -> None:
@@ -226,7 +249,7 @@ class Account:
         )
         self.delivery.signed_in(welcome)
         for person in welcome.contacts:
-            self._devices_appeared(person.user, set())
+            self.whereabouts.appeared(person.user, set())
         self.contacts.signed_in(related, self.outbox.users())
         self.transfers.left.server_appeared()
         self._search.start()
@@ -289,9 +312,9 @@ class Account:
         self.contacts.changed(person.user, relation)
         if changed and person.status:
             self._emit(events.PresenceChanged(at=self._wall(), user=person.user, status=person.status))
-        self._devices_appeared(person.user, before)
+        self.whereabouts.appeared(person.user, before)
         if before and not self.people.devices(person.user):
-            self._away(person.user)
+            self.whereabouts.away(person.user)
 
     def stored_ended(self, file: bytes, outcome: str) -> None:
         """The server says what became of a file in its store."""
@@ -331,10 +354,9 @@ class Account:
 
     def channel_closed(self, channel: IChannel, reason: str) -> None:
         """A channel ended: what was on it goes by the next route."""
+        device = channel.device.hex()
         self._emit(
-            events.ChannelClosed(
-                at=self._wall(), user=channel.user, device=channel.device.hex(), kind=channel.kind, reason=reason
-            )
+            events.ChannelClosed(at=self._wall(), user=channel.user, device=device, kind=channel.kind, reason=reason)
         )
         self.delivery.refresh(channel.user)
         self.transfers.route_lost(channel)
@@ -361,39 +383,3 @@ class Account:
     def bulk_ended(self, channel: IChannel, stream: int, digest: bytes) -> None:
         """A range is complete."""
         self.transfers.bulk_ended(channel, stream, digest)
-
-    # --- who came and went
-
-    def _gone(self, user: str, device: bytes) -> None:
-        """The server says that a device is not there."""
-        self.people.gone(user, device)
-        self.delivery.refresh(user)
-        if not self.people.devices(user):
-            self._away(user)
-
-    def _doubt(self, user: str) -> None:
-        """The server stored something for ``user``, who seemed to be there: find out whether they are."""
-        if user not in self._doubted:
-            self._doubted.add(user)
-            self._background.run(self._look_again(user), "asking whether somebody is there")
-
-    async def _look_again(self, user: str) -> None:
-        try:
-            await self.look_ups.look_up(user)
-        except P2pimError as error:
-            self.journal.write("error", user, f"presence is unknown: {error.message}")
-        finally:
-            self._doubted.discard(user)
-        if not self.routes.is_there(user):
-            self._away(user)
-
-    def _away(self, user: str) -> None:
-        if not self.routes.is_there(user):
-            self.outbox.nobody_there(user)
-            self.transfers.peer_offline(user)
-
-    def _devices_appeared(self, user: str, before: set[bytes]) -> None:
-        """What is known of the devices of ``user`` has changed; those not in ``before`` are new."""
-        self.delivery.refresh(user)
-        for device in set(self.people.devices(user)) - before:
-            self.transfers.route_appeared(user, device)

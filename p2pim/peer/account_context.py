@@ -20,7 +20,7 @@ class AccountContext:
 
     ``reactor``: clock, sockets and threads. ``wall``: the time in seconds since 1970. ``rng`` spreads what is repeated,
     ``random_bytes`` are unpredictable. ``emit`` tells whoever listens to events. ``user`` and ``device``: whose
-    account it is, and this device's id.
+    account it is, and this device's id. ``route_changed``: told that the best route to a user may be another now.
     """
 
     reactor: Any
@@ -34,6 +34,7 @@ class AccountContext:
     user: str
     device: bytes
     server: ServerAddress
+    route_changed: Callable[[str], None] = lambda user: None
 
 
 Work = Callable[[], Awaitable[object] | None]

@@ -25,7 +25,9 @@ from p2pim.core.names import canonical_name
 from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
+from p2pim.peer.conversation_calls import ConversationCalls
 from p2pim.peer.doctor import diagnose
+from p2pim.peer.events import ConversationRead
 from p2pim.peer.group_api import GroupApi
 from p2pim.peer.home_history import HomeHistory
 from p2pim.peer.interfaces import IChannel
@@ -39,11 +41,12 @@ from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals as s
 
 
-class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory):
+class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls):
     """A person's side: one device of one account.
 
     See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
-    `GroupApi` for groups; `KeyCalls` for verification and devices; `HomeHistory` for what was said.
+    `GroupApi` for groups; `KeyCalls` for verification and devices; `HomeHistory` for what was said; `ConversationCalls`
+    for what a window shows.
     """
 
     @property
@@ -134,6 +137,7 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory):
                 account.routes.send_surely(user, device, s.Receipt(ids[start : start + 256], "read"))
         if last:
             account.delivery.tell_my_devices(s.ReadMark(user, last))
+            self._emit(ConversationRead(at=self._wall(), user=user))
         return sum(map(len, by_device.values()))
 
     # --- channels

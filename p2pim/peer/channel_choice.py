@@ -22,6 +22,10 @@ class LastReasons:
         """Of the last attempt at ``user``; empty when it did not fail."""
         return self._reasons.get(user, ())
 
+    def users(self) -> list[str]:
+        """At whom the last attempt failed."""
+        return list(self._reasons)
+
     def keep(self, user: str, reasons: Reasons) -> None:
         """An attempt failed."""
         self._reasons[user] = reasons

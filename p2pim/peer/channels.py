@@ -60,6 +60,7 @@ class ChannelTable:
     :param rng: spreads repeated attempts; ``random`` makes secrets.
     :param wall: seconds since 1970.
     :param trusted: told when a channel has gone silent, so that other ways are better, and when it is good again.
+    :param changed: told that the best way to a user may be another.
     :param ground: where UDP sockets come from.
     """
 
@@ -82,6 +83,7 @@ class ChannelTable:
         random: Callable[[int], bytes] = secrets.token_bytes,
         trusted: Callable[[IChannel, bool], None] = lambda channel, good: None,
         known: Callable[[str], bool] = lambda user: True,
+        changed: Callable[[str], None] = lambda user: None,
         ground: Ground = KERNEL,
     ) -> None:
         self.mode = mode
@@ -99,7 +101,7 @@ class ChannelTable:
         place = Place(reactor, self._factory, self.udp, rng, random, send)
         self._switchboard = Switchboard(place, self, session, my_device, mode, journal, known)
         self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
-        self._trusted = trusted
+        self._trusted, self._changed = trusted, changed
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
         self._signed_in = False
         self._channels: dict[tuple[bytes, bool], Link] = {}
@@ -140,6 +142,10 @@ class ChannelTable:
         """Why there is no direct channel to ``user``: (rung, reason) pairs of the last attempt; empty when there is
         one, and when none was tried."""
         return () if self.channel_to(user) is not None else self._reasons.get(user)
+
+    def failed_users(self) -> list[str]:
+        """Those to whom no direct channel could be made the last time."""
+        return self._reasons.users()
 
     # --- making them
 
@@ -356,6 +362,7 @@ class ChannelTable:
         if relay or not reasons:
             return
         self._reasons.keep(user, reasons)
+        self._changed(user)
 
     def _closed(self, channel: Link, reason: str) -> None:
         key = channel.device, channel.kind == "relay"
@@ -376,5 +383,6 @@ class ChannelTable:
         if good:
             self._upkeep.found(channel.user)
         self._trusted(channel, good)
+        self._changed(channel.user)
         if not good:
             self._upkeep.lost(channel.user)

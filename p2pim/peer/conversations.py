@@ -10,7 +10,7 @@ from p2pim.peer.background import Background
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.outbox import Outbox
-from p2pim.peer.people import People
+from p2pim.peer.people import OFFLINE, People
 from p2pim.peer.states import reason_pairs
 
 
@@ -27,11 +27,17 @@ class Conversations:
         self._background = background
         self._attempts: dict[str, float] = {}
 
-    def connect_in_background(self, user: str) -> None:
-        """A conversation with ``user`` goes on: try for a direct channel, unless there was an attempt just now."""
+    def connect_in_background(self, user: str, *, asking: bool = False) -> None:
+        """A conversation with ``user`` goes on: try for a direct channel, unless there was an attempt just now.
+
+        :param asking: also when it has to be asked first which devices they have.
+        """
         now = self._context.reactor.seconds()
         settings = self._context.settings
-        if settings.connect == "never" or settings.channel == "none" or not self._people.devices(user):
+        if settings.connect == "never" or settings.channel == "none" or not self._people.connected:
+            return
+        person = self._people.get(user)
+        if not self._people.devices(user) and (not asking or (person is not None and person.status == OFFLINE)):
             return
         if self._channels.channel_to(user) is not None or now - self._attempts.get(user, -DIRECT_RETRY) < DIRECT_RETRY:
             return

@@ -29,6 +29,7 @@ class Delivery:
     :param gone: told when the server says that a device of a user is not there.
     :param doubted: told when it stores for a user who seemed to be there.
     :param signal: hears signals, other than receipts, that came by mail.
+    :param full: told why nothing that comes can be stored; until `Inbox.resume` nothing is taken.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Delivery:
         gone: Callable[[str, bytes], None],
         doubted: Callable[[str], None],
         signal: Callable[[str, bytes, s.AnySignal], None],
+        full: Callable[[str], None],
     ) -> None:
         clock, wall, journal = context.reactor, context.wall, context.journal.write
         self._clock = clock
@@ -60,7 +62,7 @@ class Delivery:
             (self._me, self._device),
         )  # fmt: skip
         self.arrived = InboxStore(database, seals.open_in, self._me, groups.arrivals)
-        ways = InboxWays(self._send_receipt, self._got, seals.cannot_open)
+        ways = InboxWays(self._send_receipt, self._got, seals.cannot_open, full)
         self.inbox = Inbox(clock, wall, self.arrived, ways, self, context.emit, journal, self._me)
         self.mailbox = Mailbox(clock, session, self.inbox, str(context.server), people.is_blocked, journal)
 

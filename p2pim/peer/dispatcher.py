@@ -98,6 +98,8 @@ class Dispatcher:
             self._queries.replied(user, device, signal)
         elif isinstance(signal, s.TRANSFER):
             self._transfer_signal(user, device, signal, channel)
+        elif isinstance(signal, s.ReadMark) and user == self._context.user:
+            self._context.emit(events.ConversationRead(at=self._context.wall(), user=signal.conversation))
         elif isinstance(signal, s.NEGOTIATION) and channel is None:
             self._channels.envelope(user, device, signal)
 

@@ -196,6 +196,45 @@ class ConnectFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RouteChanged(Event):
+    """Messages to ``user`` go another way now: ``kind`` is "tcp", "udp", "relay" or "none"; ``reasons`` as in
+    `ConnectFailed`: why they do not go directly."""
+
+    event: ClassVar[str] = "route"
+    user: str
+    kind: str
+    address: str
+    rtt_ms: float | None
+    same_lan: bool
+    reasons: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationRead(Event):
+    """I have seen what came from ``user`` (or in ``#GROUP``), here or at another device of mine: fewer are unread."""
+
+    event: ClassVar[str] = "conversation-read"
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryDeleted(Event):
+    """Messages were taken out of the history with ``user`` (or in ``#GROUP``): these ``ids``, or all (None)."""
+
+    event: ClassVar[str] = "history-deleted"
+    user: str
+    ids: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsChanged(Event):
+    """How this peer behaves: ``settings`` as the method ``settings`` of the local API gives them."""
+
+    event: ClassVar[str] = "settings"
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransferOffered(Event):
     """A file or folder is offered, to me (``direction`` "in") or by me ("out"). Sizes in bytes."""
 
@@ -220,6 +259,23 @@ class TransferProgress(Event):
     bytes: int
     total: int
     rate: float
+    route: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferChanged(Event):
+    """Where a transfer that has not ended stands now; the fields as in `p2pim.peer.transfer.TransferStatus`."""
+
+    event: ClassVar[str] = "transfer"
+    transfer: str
+    user: str
+    direction: str
+    state: str
+    paused: str
+    reason: str
+    message: str
+    bytes: int
+    total: int
     route: str
 
 

@@ -12,6 +12,7 @@ from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer.account import Account
+from p2pim.peer.events import ConversationRead
 from p2pim.peer.groups import group_name
 from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.outbox import Settled
@@ -168,4 +169,5 @@ class GroupApi(HomeAccount):
                 account.routes.send_surely(user, device, Receipt(ids[start : start + 256], "read"))
         if last:
             account.delivery.tell_my_devices(ReadMark(conversation, last))
+            self._emit(ConversationRead(at=self._wall(), user=conversation))
         return sum(map(len, by_device.values()))

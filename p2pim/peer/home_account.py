@@ -20,6 +20,7 @@ from p2pim.net.certificates import format_fingerprint, parse_fingerprint
 from p2pim.net.trust import ServerAddress, Trust
 from p2pim.peer.account import Account
 from p2pim.peer.account_context import AccountContext
+from p2pim.peer.best_route import BestRoute, RouteWatch, best_route
 from p2pim.peer.events import Event
 from p2pim.peer.home import Credentials, Home
 from p2pim.peer.journal import Journal
@@ -102,6 +103,7 @@ class HomeAccount:
             raise
         self.journal = Journal(self.home.log, wall)
         self._account: Account | None = None
+        self.route_watch = RouteWatch(reactor, wall, self._route_to, self._emit)
         self._subscribers: list[Callable[[Event], object]] = []
 
     # --- signing in and out
@@ -147,6 +149,7 @@ class HomeAccount:
             if account is not None:
                 await account.stop()
         finally:
+            self.route_watch.stop()
             self.journal.close()
             self.home.unlock()
 
@@ -220,6 +223,7 @@ class HomeAccount:
             user=user,
             device=bytes.fromhex(self._credentials.device),
             server=server,
+            route_changed=self.route_watch.changed,
         )
         self._account = account = Account(
             context,
@@ -294,7 +298,11 @@ class HomeAccount:
 
         return unsubscribe
 
+    def _route_to(self, user: str) -> BestRoute | None:
+        return best_route(self._account, user) if self._account is not None else None
+
     def _emit(self, event: Event) -> None:
+        self.route_watch.event(event)
         for subscriber in list(self._subscribers):
             try:
                 subscriber(event)

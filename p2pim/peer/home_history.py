@@ -8,6 +8,7 @@ from p2pim.core.limits import HISTORY_EXPORT, HISTORY_PAGE
 from p2pim.core.message_ids import read_message_id
 from p2pim.core.names import canonical_conversation
 from p2pim.errors import Usage
+from p2pim.peer.events import HistoryDeleted
 from p2pim.peer.home_account import HomeAccount
 from p2pim.storage.history import ConversationSummary, Deleted, HistoryEntry, Place
 
@@ -67,7 +68,12 @@ class HomeHistory(HomeAccount):
         """
         account = await self.opened()
         ids = None if messages is None else [_message_id(message) for message in messages]
-        return await account.history.delete(canonical_conversation(user), ids)
+        name = canonical_conversation(user)
+        deleted = await account.history.delete(name, ids)
+        if deleted.count:
+            gone = None if messages is None else tuple(messages)
+            self._emit(HistoryDeleted(at=self._wall(), user=name, ids=gone))
+        return deleted
 
 
 def _place(given: str | int) -> Place | None:

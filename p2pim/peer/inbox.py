@@ -4,6 +4,9 @@ Messages come over channels, live through the server, or out of the mailbox (`p2
 that must not be lost. All that comes during one commit is opened and stored by the next. Then the sender's device gets
 its receipt, by mail if its message was mail, since that device may be away; and the server hears that it need not keep
 the envelope.
+
+When something cannot be stored, nothing is taken any more until `Inbox.resume`: neither what waited behind it nor what
+comes later, which would be put before it (`p2pim.peer.store_watch`).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -50,12 +53,14 @@ class InboxWays:
     """What goes out because something came.
 
     ``receipt``: user, device, receipt, and whether it is mail. ``got``: what the server need not keep any more.
-    ``cannot_open``: what to do about an envelope; when that is done it may be acknowledged.
+    ``cannot_open``: what to do about an envelope; when that is done it may be acknowledged. ``full``: told why nothing
+    is taken any more.
     """
 
     receipt: Callable[[str, bytes, Receipt, bool], None]
     got: Callable[[list[MailId]], None]
     cannot_open: Callable[[str, bytes, Sealed, CannotOpen], Coroutine[Deferred[Any], Any, None]]
+    full: Callable[[str], None]
 
 
 class Inbox:
@@ -93,6 +98,7 @@ class Inbox:
         self._got: list[MailId] = []
         self._turn: IDelayedCall | None = None
         self._emptying = False
+        self._full = False
         self._stopped = False
 
     async def load(self) -> None:
@@ -103,6 +109,14 @@ class Inbox:
     def stop(self) -> None:
         """Take nothing any more: what was not confirmed comes again."""
         self._stopped = True
+        self._cancel()
+
+    def resume(self) -> None:
+        """What comes can be stored again."""
+        self._full = False
+        self._expire_at(self._clock.seconds())
+
+    def _cancel(self) -> None:
         for timer in (self._timer, self._turn):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -117,9 +131,10 @@ class Inbox:
 
         :param message: the id by which the server keeps it, or the channel's other side; empty for none.
         """
-        if len(self._batch) < UNSTORED and not self._stopped:
-            taken = self._take(user, device, sealed, message, route, address)
-            taken.addCallback(self._acknowledge, user, device, message if route == "relay" else b"")
+        if len(self._batch) >= UNSTORED:
+            self._refuse("more has come than could be stored")
+        taken = self._take(user, device, sealed, message, route, address)
+        taken.addCallback(self._acknowledge, user, device, message if route == "relay" else b"")
 
     def mail(self, user: str, device: bytes, sealed: Sealed, message: bytes, address: str) -> Deferred[bool]:
         """The same out of the mailbox; fires with whether it may be acknowledged."""
@@ -133,6 +148,8 @@ class Inbox:
     def _take(
         self, user: str, device: bytes, sealed: Sealed, message: bytes, route: str, address: str
     ) -> Deferred[bool]:
+        if self._full or self._stopped:
+            return succeed(False)
         now = round(self._wall() * 1000)
         envelope = Envelope(user, device, sealed, message or sealed.message, route, address, now)
         done: Deferred[bool] = Deferred()
@@ -156,11 +173,20 @@ class Inbox:
         self._store_batch()
 
     def _not_stored(self, failure: Failure, batch: list[tuple[Envelope, Deferred[bool]]]) -> None:
-        for envelope, done in batch:
-            self._journal(
-                "message", envelope.sender, f"could not be stored and will come again: {failure.getErrorMessage()}"
-            )
+        dropped, self._batch = [*batch, *self._batch], []
+        reason = failure.getErrorMessage()
+        self._journal(
+            "message", batch[0][0].sender, f"{len(dropped)} could not be stored and will come again: {reason}"
+        )
+        self._refuse(reason)
+        for _, done in dropped:
             done.callback(False)
+
+    def _refuse(self, reason: str) -> None:
+        """What comes now would overtake what could not be taken before it."""
+        if not self._full and not self._stopped:
+            self._full = True
+            self._ways.full(reason)
 
     def _taken(self, results: list[Taken], batch: list[tuple[Envelope, Deferred[bool]]]) -> None:
         if self._stopped:
@@ -268,8 +294,8 @@ class Inbox:
         if self._emptying or self._stopped:
             return
         expired = self._store.expire(self._clock.seconds())
-        expired.addCallback(self._expired)
-        expired.addErrback(lambda failure: self.log.failure("cannot show what is early", failure))
+        expired.addCallbacks(self._expired, lambda failure: self._refuse(failure.getErrorMessage()))
+        expired.addErrback(lambda failure: self.log.failure("after showing what was early", failure))
 
     def _expired(self, result: tuple[list[Arrived], float | None]) -> None:
         late, until = result

@@ -17,6 +17,7 @@ from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import P2pimError, Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json
+from p2pim.peer.local_conversations import CONVERSATION_METHODS
 from p2pim.peer.local_groups import GROUP_METHODS
 from p2pim.peer.local_history import HISTORY_METHODS
 from p2pim.peer.local_keys import KEY_METHODS
@@ -25,8 +26,9 @@ from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
 
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+Table = dict[str, tuple[type[Struct], Method]]
 
-PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply")
+PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply", "conversation", "routes", "network")
 """Methods that programs call by themselves: they do not show that a person is there."""
 
 MESSAGE_WAIT = 30.0
@@ -134,7 +136,7 @@ async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     return {"user": user}
 
 
-METHODS: dict[str, tuple[type[Struct], Method]] = {
+METHODS: Table = {
     "events": (Params, _events),
     "msg": (Msg, _msg),
     "connect": (OfUser, _connect),
@@ -145,6 +147,7 @@ METHODS: dict[str, tuple[type[Struct], Method]] = {
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
     "logout": (Params, _logout),
+    **CONVERSATION_METHODS,
     **HISTORY_METHODS,
     **PEOPLE_METHODS,
     **TRANSFER_METHODS,
@@ -158,11 +161,18 @@ class LocalApi:
 
     :param stop: what the method ``stop`` does, and ``logout`` after it is done; None: nothing, for a peer that ends
         with the command that made it.
+    :param more: methods of whoever runs the peer.
     """
 
-    def __init__(self, peer: Peer, stop: Callable[[], None] | None = None) -> None:
+    def __init__(self, peer: Peer, stop: Callable[[], None] | None = None, more: Table | None = None) -> None:
         self._peer = peer
         self._stop = stop
+        self._table = {**METHODS, **(more or {})}
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of all methods."""
+        return sorted([*self._table, "stop"])
 
     def call(self, method: str, params: dict[str, Any], item: Item) -> Deferred[dict[str, Any]]:
         """Carry out ``method``; ``item`` gets what it yields on the way. Cancelling the Deferred ends it.
@@ -175,9 +185,9 @@ class LocalApi:
         if method == "stop":
             self._end()
             return {}
-        if method not in METHODS:
+        if method not in self._table:
             raise Usage(f"There is no method {method!r}.")
-        kind, function = METHODS[method]
+        kind, function = self._table[method]
         try:
             checked = msgspec.convert(params, kind)
         except msgspec.ValidationError as error:

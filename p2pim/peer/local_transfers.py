@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import Event, TransferCompleted, TransferDisrupted, TransferStored, as_json
+from p2pim.peer.events import Event, TransferChanged, TransferCompleted, TransferDisrupted, TransferStored, as_json
 
 Item = Callable[[dict[str, Any]], None]
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
@@ -52,7 +52,7 @@ class _Following:
     def event(self, event: Event) -> None:
         """Something happened; whether to one of ours is known once `follow` was called."""
         transfer = getattr(event, "transfer", None)
-        if transfer is None:
+        if transfer is None or isinstance(event, TransferChanged):
             return
         if self._ids is None:
             self._early.append(event)

@@ -99,6 +99,7 @@ class Session:
         self._requests = Requests(reactor)
         self._state = State.AWAY
         self._kept = False
+        self._paused = False
         self._name = ""
         self._token = b""
         self._connection: ServerConnection | None = None
@@ -146,7 +147,7 @@ class Session:
         if self._state is State.ENDED or self._kept:
             return
         self._kept = True
-        if self._state is State.AWAY:
+        if self._state is State.AWAY and not self._paused:
             self._try("starting")
 
     async def stop(self, forget: bool = False) -> None:
@@ -160,6 +161,21 @@ class Session:
             await self._hang_up(self._connection, forget)
         if forget and was is not State.ENDED:
             self._user.signed_out("logout", "")
+
+    def pause(self, reason: str) -> None:
+        """Leave for a while: there is no session before `resume`, which then is not waited for."""
+        self._paused = True
+        self._stop_waiting()
+        if self._calling is not None:
+            self._calling.cancel()
+        if self._connection is not None:
+            self._connection.end(ServerUnreachable(reason))
+
+    def resume(self, reason: str) -> None:
+        """Come back, if it has been kept at all."""
+        self._paused = False
+        if self._kept and self._state is State.AWAY and self._retry is None:
+            self._try(reason)
 
     async def _hang_up(self, connection: ServerConnection, forget: bool) -> None:
         gone: Deferred[None] = Deferred()
@@ -285,7 +301,7 @@ class Session:
             self._come_back(error.message, error.retry_after)
 
     def _come_back(self, reason: str, at_least: float = 0.0) -> None:
-        if self._kept and self._state is State.AWAY and self._retry is None:
+        if self._kept and self._state is State.AWAY and self._retry is None and not self._paused:
             self._retry = self._reactor.callLater(self._backoff.next(at_least), self._try, reason)
 
     def _sign_out(self, reason: str, message: str) -> None:

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 from twisted.internet.defer import Deferred
 
 from p2pim.core.limits import OFFER_LIFETIME
 from p2pim.core.transfer import FINAL, Meter, State, Step, after
 from p2pim.errors import P2pimError, TransferError
-from p2pim.peer.events import TransferCompleted, TransferDisrupted, TransferOffered, TransferProgress
+from p2pim.peer.events import (
+    TransferChanged,
+    TransferCompleted,
+    TransferDisrupted,
+    TransferOffered,
+    TransferProgress,
+)
 from p2pim.peer.interfaces import IChannel
-from p2pim.peer.transfer_context import Lane, TransferContext
+from p2pim.peer.transfer_context import Lane, Retry, TransferContext
+from p2pim.peer.transfer_status import TransferStatus, paused_by
 from p2pim.storage.transfers import TransferRecord
 from p2pim.wire.signals import FileState, Signal
-
-
-@dataclass(frozen=True, slots=True)
-class TransferStatus:
-    """A transfer as it is now. Sizes in bytes of content, ``rate`` in bytes a second, 0 while nothing moves.
-
-    ``state``: "offered", "waiting" (for a route, or its turn), "running", "paused", "finishing", "completed" or
-    "disrupted". ``reason`` says why it waits, is paused or was disrupted; ``message`` says more, for people.
-    """
-
-    transfer: str
-    user: str
-    name: str
-    direction: str
-    state: str
-    bytes: int
-    total: int
-    rate: float
-    route: str
-    reason: str
-    message: str
-    path: str
-    comment: str
-    files: int
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it under the names of ``docs/cli.md``."""
-        return asdict(self)
 
 
 class Transfer:
@@ -64,6 +40,8 @@ class Transfer:
         self._meter = Meter(context.clock.seconds(), record.position)
         self._moving_since = 0.0
         self._waiters: list[Deferred[TransferStatus]] = []
+        self._news = Retry(context.clock, self._emit_change, 0.0, 0.0)
+        self._told: tuple[object, ...] = ()
 
     # --- what people see
 
@@ -83,8 +61,14 @@ class Transfer:
         return TransferStatus(
             transfer=self.id, user=r.user, name=r.name, direction=r.direction, state=r.state.value, bytes=r.content,
             total=r.size, rate=self._meter.rate if r.state is State.RUNNING else 0.0, route=r.used_route,
-            reason=r.reason, message=r.message, path=r.path, comment=r.comment, files=r.files,
+            reason=r.reason, message=r.message, path=r.path, comment=r.comment, files=r.files, folder=r.folder,
+            paused=paused_by(r), created=r.created, expires=self.expires,
         )  # fmt: skip
+
+    @property
+    def expires(self) -> float | None:
+        """When the server forgets it, in seconds since 1970; None while it does not keep it."""
+        return None
 
     def end(self) -> Deferred[TransferStatus]:
         """Fires with the status once nothing more will happen."""
@@ -107,10 +91,12 @@ class Transfer:
             return False
         self.record.state = state
         self.record.changed = self.context.wall()
+        self._news.soon()
         return True
 
     def save(self) -> Deferred[None]:
         """Commit it as it is."""
+        self._news.soon()
         return self.context.store.save(self.record)
 
     def tell(self, signal: Signal) -> None:
@@ -174,6 +160,20 @@ class Transfer:
             TransferOffered(
                 at=self.context.wall(), transfer=self.id, user=r.user, name=r.name, size=r.size, files=r.files,
                 comment=r.comment, direction=r.direction, route=r.route,
+            )
+        )  # fmt: skip
+
+    def _emit_change(self) -> None:
+        """Tell the application where it stands, unless it knows; of the end, other events tell."""
+        s = self.status()
+        news = (s.state, s.paused, s.reason, s.message, s.route)
+        if self.ended or self.stopped or news == self._told:
+            return
+        self._told = news
+        self.context.emit(
+            TransferChanged(
+                at=self.context.wall(), transfer=self.id, user=s.user, direction=s.direction, state=s.state,
+                paused=s.paused, reason=s.reason, message=s.message, bytes=s.bytes, total=s.total, route=s.route,
             )
         )  # fmt: skip
 
@@ -297,6 +297,7 @@ class Transfer:
         """The peer is stopping: let go of everything, keep what there is."""
         self.stopped = True
         self.let_go()
+        self._news.cancel()
         await self.close()
 
     async def close(self) -> None:

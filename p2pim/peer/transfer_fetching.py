@@ -162,6 +162,10 @@ class Fetching(Incoming):
         self._desk = desk
         self._restarted = False
 
+    @property
+    def expires(self) -> float | None:
+        return self.left.expires or None
+
     # --- fetching
 
     async def _find_channel(self) -> IChannel | None:

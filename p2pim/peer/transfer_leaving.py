@@ -68,6 +68,10 @@ class Leaving(Transfer):
         self._whole: Deferred[None] | None = None
         self._retry = Retry(context.clock, self.go_on, TRANSFER_RETRY_FIRST, TRANSFER_RETRY_MAX)
 
+    @property
+    def expires(self) -> float | None:
+        return self.left.expires or None
+
     # --- going on
 
     def go_on(self) -> None:

@@ -21,7 +21,7 @@ from p2pim.errors import NoSpace, NoSuchTransfer, Offline, TransferError, Usage
 from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.left_files import LeftFiles
-from p2pim.peer.transfer import Transfer, TransferStatus
+from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_acceptance import ROUTES, Acceptance, incoming_record
 from p2pim.peer.transfer_context import DiskPool, Threads, TransferContext, TransferRoutes
 from p2pim.peer.transfer_files import prepared_space
@@ -31,6 +31,7 @@ from p2pim.peer.transfer_left import Access
 from p2pim.peer.transfer_outgoing import Outgoing, outgoing_record
 from p2pim.peer.transfer_sink import discard_part, named_already
 from p2pim.peer.transfer_source import Scan, scan
+from p2pim.peer.transfer_status import TransferStatus
 from p2pim.storage.database import Database
 from p2pim.storage.left_files import LeftStore
 from p2pim.storage.transfers import TransferRecord, TransferStore

@@ -98,27 +98,9 @@ class House:
         self.splices = SpliceDesk(clock, self.directory, self.counters, random_bytes)
         self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
         self.take_bulk = self.files.take
-        self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
-        self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
-        self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
-        self.groups = GroupDesk(clock, self.store, self.directory, self.group_mail.rosters, wall)
-        self.devices = Devices(clock, self.store, self.users)
-        self.keys = Keys(clock, self.store, self.directory, self.devices)
-        self.devices.moved = self.groups.devices_changed
-        self.guests = GuestDesk(clock, self.directory, wall, random_bytes, self._offer_guests)
-        self.users.left = self._session_left
-        self.users.came, self.announcer.heard = self.guests.account_here, self.guests.presence_changed
-        self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
-        self.request = Requests(
-            clock,
-            self.store,
-            self.users,
-            self.names,
-            self.splices,
-            self.mail.got,
-            self.group_mail.take,
-            self._further_answers(),
-        ).handle
+        self._make_post(clock, wall)
+        self._make_guests(clock, wall, random_bytes)
+        self.request = self._make_requests(clock).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
         self.port = PortFactory(self.gate, self, tls, self.splices.take)
@@ -129,6 +111,31 @@ class House:
             clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
         )
         self.use(settings)
+
+    def _make_post(self, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        """What takes envelopes and mail, and those who are told where it goes."""
+        self.mail = Mail(clock, self.store, self.directory, self.counters, wall, lambda: self.settings.mail.quota)
+        self.mailboxes = Mailboxes(clock, self.store, self.mail, wall, lambda: self.settings.mail.lifetime)
+        self.group_mail = GroupMail(clock, self.store, self.directory, self.counters, self.mail, wall)
+        self.groups = GroupDesk(clock, self.store, self.directory, self.group_mail.rosters, wall)
+        self.devices = Devices(clock, self.store, self.users)
+        self.keys = Keys(clock, self.store, self.directory, self.devices)
+        self.devices.moved = self.groups.devices_changed
+        self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
+
+    def _make_requests(self, clock: IReactorTime) -> Requests:
+        return Requests(
+            clock, self.store, self.users, self.names, self.splices, self.mail.got, self.group_mail.take,
+            self._further_answers(),
+        )  # fmt: skip
+
+    def _make_guests(
+        self, clock: IReactorTime, wall: Callable[[], float], random_bytes: Callable[[int], bytes]
+    ) -> None:
+        """Where guests of the classic gateway and users meet."""
+        self.guests = GuestDesk(clock, self.directory, wall, random_bytes, self._offer_guests)
+        self.users.left = self._session_left
+        self.users.came, self.announcer.heard = self.guests.account_here, self.guests.presence_changed
 
     def _further_answers(self) -> dict[type[Message], Answer]:
         return {

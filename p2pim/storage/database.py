@@ -110,6 +110,15 @@ class Database:
         done: Deferred[T] = self._readers.runWithConnection(work)
         return done
 
+    def probe(self) -> Deferred[None]:
+        """Write and commit something that changes nothing: fails as `write` does."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {int(version)}")
+
+        return self.write(work)
+
     def write(self, work: Work[T]) -> Deferred[T]:
         """What ``work`` returns, once it is committed.
 

@@ -149,6 +149,15 @@ class History:
 
         return self._database.read(work)
 
+    def unread(self, user: str) -> Deferred[int]:
+        """How many messages of the conversation with ``user`` have not been seen."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT count(*) FROM messages WHERE user = ? AND state = 'received'"
+            return int(connection.execute(query, (user,)).fetchone()[0])
+
+        return self._database.read(work)
+
     async def delete(self, user: str, ids: Sequence[bytes] | None = None) -> Deleted:
         """Take the messages of these ids, or all, out of the conversation with ``user``. Nobody else is told.
 

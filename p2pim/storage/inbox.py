@@ -204,8 +204,8 @@ class InboxStore:
             else:
                 signal = self._open(db, envelope.sender, envelope.device, envelope.sealed)
                 taken = self._opened_in(db, envelope, signal, now)
-        except sqlite3.Error:
-            raise
+        except (sqlite3.OperationalError, sqlite3.InternalError):
+            raise  # nothing can be stored
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends must not keep the rest from being stored
             db.execute("ROLLBACK TO envelope")
             taken = Taken(error=error if isinstance(error, CannotOpen) else CannotOpen(f"It broke: {error!r}"))

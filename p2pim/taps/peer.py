@@ -19,12 +19,13 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from p2pim.core.limits import AWAY_AFTER
-from p2pim.errors import BadConfig, NotSignedIn, P2pimError
+from p2pim.errors import BadConfig, NotSignedIn, P2pimError, Usage
 from p2pim.net.process import keep_freed_memory, use_steady_clock
-from p2pim.peer.agent import Agent
 from p2pim.peer.api import Peer
 from p2pim.peer.states import PeerSettings
 from p2pim.taps.config import load_config
+from p2pim.web.address import PageAddress, parse_page_address
+from p2pim.web.agent import Agent
 
 
 class PeerSection(Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class PeerSection(Struct, frozen=True, kw_only=True):
     connect: Literal["chat", "lan", "never"] = "chat"
     p2p_server: str = ""
     away_after: Annotated[float, Meta(ge=0, le=1440)] = AWAY_AFTER / 60
-    web: str = "none"
+    web: str = "auto"
     quota: int | None = None
 
 
@@ -55,11 +56,9 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     def settings(self) -> PeerSettings:
         """What the peer is made with.
 
-        :raises BadConfig: it asks for what this version cannot do.
+        :raises BadP2pServer: ``p2p_server`` is none.
         """
         p = self.peer
-        if p.web != "none":
-            raise BadConfig('This version serves no chat page: web is "none".')
         return PeerSettings(
             accept=p.accept,
             downloads=p.downloads,
@@ -69,6 +68,16 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
             away_after=p.away_after * 60,
             quota=p.quota,
         )
+
+    def page(self) -> PageAddress | None:
+        """Where the chat page is served; None: nowhere.
+
+        :raises BadConfig: that is no address, or leads out of this machine.
+        """
+        try:
+            return parse_page_address(self.peer.web)
+        except Usage as error:
+            raise BadConfig(f"[peer] web: {error.message}") from None
 
 
 class Options(usage.Options):
@@ -84,7 +93,9 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Check the whole configuration while a mistake can still be told in one line."""
         try:
-            config_from(self).settings()
+            config = config_from(self)
+            config.settings()
+            config.page()
         except P2pimError as error:
             raise usage.UsageError(f"{error.code}: {error.message}") from None
 
@@ -113,6 +124,7 @@ class PeerService(Service):
         self._load = load
         self._config = load()
         self._settings = self._config.settings()
+        self._page = self._config.page()
         self.agent: Agent | None = None
         self._changing = False
 
@@ -136,12 +148,12 @@ class PeerService(Service):
         """Read the configuration again and begin anew with it, or keep the old one when it is wrong."""
         try:
             config = self._load()
-            settings = config.settings()
+            settings, page = config.settings(), config.page()
         except P2pimError as error:
             self.log.error("the configuration was not reloaded: {error}", error=error.message)
             return
         if not self._changing:
-            self._config, self._settings = config, settings
+            self._config, self._settings, self._page = config, settings, page
             self._watch(Deferred.fromCoroutine(self._begin_anew()))
 
     def _begin(self) -> None:
@@ -149,7 +161,7 @@ class PeerService(Service):
         if not peer.signed_in_here:
             peer.home.unlock()
             raise NotSignedIn
-        agent = self.agent = Agent(self._reactor, peer, self._ended)
+        agent = self.agent = Agent(self._reactor, peer, self._ended, self._page)
         self._watch(Deferred.fromCoroutine(agent.start()))
 
     async def _begin_anew(self) -> None:

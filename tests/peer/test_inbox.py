@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.core.limits import REORDER_WAIT
-from p2pim.errors import CannotOpen
+from p2pim.core.limits import REORDER_WAIT, UNSTORED
+from p2pim.errors import CannotOpen, DatabaseDown
 from p2pim.peer.events import Event, MessageReceived, MessageSent
 from p2pim.peer.inbox import RECEIPTS_AT_ONCE, Inbox, InboxWays
 from p2pim.storage.database import Database
@@ -38,10 +38,13 @@ class InboxCase(SynchronousTestCase):
         self.heard: list[object] = []
         self.events: list[Event] = []
         self.lines: list[str] = []
+        self.full: list[str] = []
         self.restart()
 
     def restart(self) -> None:
-        ways = InboxWays(lambda *receipt: self.receipts.append(receipt), self.acknowledged.extend, self.cannot_open)
+        ways = InboxWays(
+            lambda *receipt: self.receipts.append(receipt), self.acknowledged.extend, self.cannot_open, self.full.append
+        )
         self.inbox = Inbox(
             self.clock,
             lambda: 1_700_000_000.0,
@@ -148,8 +151,63 @@ class InboxTests(InboxCase):
         self.assertEqual((self.shown(), self.confirmations()), ([], []))
         self.assertIn("could not be stored", self.lines[0])
         self.database.broken = False
+        self.inbox.resume()
         self.again(sealed)
         self.assertEqual((self.shown(), self.confirmations()), (["text 1"], [1]))
+
+    def test_after_what_could_not_be_stored_nothing_is_taken_before_it_is_said_that_it_can(self) -> None:
+        """What comes later would be shown before what comes again: it comes again as well, in its order."""
+        self.database.broken = True
+        first = self.arrive(1)
+        self.database.broken = False
+        later = [self.arrive(seq) for seq in range(2, 100)]
+        self.assertEqual((self.shown(), self.confirmations(), len(self.full)), ([], [], 1))
+        self.inbox.resume()
+        for sealed in (first, *later):
+            self.again(sealed)
+        self.assertEqual(self.shown(), [f"text {seq}" for seq in range(1, 100)])
+
+    def test_what_waits_behind_what_could_not_be_stored_is_dropped_with_it(self) -> None:
+        """It had come already, but it would be shown too early all the same."""
+        writes: list[Deferred[object]] = []
+
+        def write(work: object) -> Deferred[object]:
+            writes.append(Deferred())
+            return writes[-1]
+
+        self.patch(self.database, "write", write)
+        first, second = self.arrive(1), self.arrive(2)
+        taken = self.inbox.mail("bob", B, second, message(2).id, "")
+        writes.pop().errback(DatabaseDown())
+        self.assertEqual((self.successResultOf(taken), writes, len(self.full)), (False, [], 1))
+        self.assertIs(self.successResultOf(self.inbox.mail("bob", B, first, message(1).id, "")), False)
+
+    def test_more_than_can_wait_is_not_left_out_of_the_middle(self) -> None:
+        """What is over the bound comes again, with all that follows it; what waits before it is kept."""
+        writes: list[Deferred[object]] = []
+
+        def write(work: object) -> Deferred[object]:
+            writes.append(Deferred())
+            return writes[-1]
+
+        self.patch(self.database, "write", write)
+        sealed = [self.arrive(seq) for seq in (1, 2)]
+        for _ in range(UNSTORED):
+            self.again(sealed[1])
+        self.assertEqual(len(self.full), 1)
+        self.again(sealed[0])
+        self.assertEqual(len(self.full), 1)
+
+    def test_what_is_early_is_shown_though_it_could_not_be_at_its_time(self) -> None:
+        """It does not wait for the next one to come."""
+        self.arrive(2)
+        self.database.broken = True
+        self.clock.advance(REORDER_WAIT)
+        self.database.broken = False
+        self.assertEqual((self.shown(), len(self.full)), ([], 1))
+        self.inbox.resume()
+        self.clock.advance(0)
+        self.assertEqual(self.shown(), ["text 2"])
 
     def test_an_early_message_is_confirmed_and_waits_for_the_one_before_it(self) -> None:
         """It is on disk, and shown when its turn has come."""

@@ -53,6 +53,29 @@ class ReconnectTests(SessionCase):
         self.network.run(60)
         self.assertEqual(self.user.kinds(), ["signed-in", "interrupted"])
 
+    def test_while_it_pauses_it_stays_away_and_then_comes_back_at_once(self) -> None:
+        """This device takes nothing meanwhile; nobody asks it to come, and nothing makes it wait afterwards."""
+        self.signed_in()
+        self.session.pause("no room")
+        self.session.start()
+        self.network.run(60)
+        self.assertEqual(self.user.heard[1:], [("interrupted", "no room")])
+        self.session.resume("room again")
+        self.network.run(0.1)
+        self.assertEqual(self.user.heard[2:], [("reconnecting", "room again"), ("signed-in", "alice")])
+
+    def test_a_pause_ends_an_attempt_that_is_under_way(self) -> None:
+        """It would come back in the middle of it."""
+        self.signed_in()
+        self.patch(self.user, "reconnecting", lambda why: self.machine.callLater(0, self.session.pause, "no room"))
+        self.server.last.close()
+        self.network.run(60)
+        self.assertEqual(self.user.kinds(), ["signed-in", "interrupted"])
+        self.patch(self.user, "reconnecting", lambda why: None)
+        self.session.resume("room again")
+        self.network.run(0.1)
+        self.assertTrue(self.session.connected)
+
     def test_the_waits_grow_and_begin_anew_after_success(self) -> None:
         """A server that is away for long is asked ever less; one that came back is met at once next time."""
         self.signed_in()

@@ -20,6 +20,7 @@ from p2pim.peer import transfer_acceptance
 from p2pim.wire.signals import FileAnswer, FileOffer, FileState, RangeRequest
 from tests.peer.test_transfer_machine import tree
 from tests.peer.transfer_case import TransferCase
+from tests.peer.transfer_world import Home
 
 
 class AnswerTests(TransferCase):
@@ -165,6 +166,29 @@ class ControlTests(TransferCase):
                 self.assert_arrived(path)
                 again = [s.offset for _, s in self.world.signals if isinstance(s, RangeRequest) and s.digest]
                 self.assertGreaterEqual(min(again), 256)
+
+    def test_both_ends_are_told_of_every_change(self) -> None:
+        """Under way, paused and by whom, going on: a screen need not ask."""
+        self.world.start()
+        id = self.offer(self.file())
+        self.half()
+        self.world.result(self.bob.transfers.pause(id))
+        self.world.settle()
+        self.assertEqual(self.told(self.bob)[-1], ("paused", "me"))
+        self.assertEqual(self.told(self.alice)[-1], ("paused", "peer"))
+        stored = self.bob.only().bytes
+        self.world.result(self.bob.transfers.resume(id))
+        self.until(lambda: self.bob.only().bytes > stored)
+        self.world.clock.advance(0)
+        for home in (self.alice, self.bob):
+            self.assertEqual(self.told(home)[-1], ("running", ""))
+        self.world.settle()
+        self.assertEqual([home.events[-1].event for home in (self.alice, self.bob)], ["completed", "completed"])
+
+    @staticmethod
+    def told(home: Home) -> list[tuple[str, str]]:
+        """What it was told of states, and of who paused."""
+        return [(event.state, event.paused) for event in home.events_named("transfer")]
 
     def test_both_must_resume_when_both_paused(self) -> None:
         """Nobody is overruled."""

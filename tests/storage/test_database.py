@@ -85,6 +85,21 @@ class DatabaseTests(TestCase):
         await self.assertFailure(database.write(insert("b")), DatabaseDown)
         self.assertEqual(self.names(), ["a"])
 
+    async def test_a_probe_tells_whether_something_can_be_written(self) -> None:
+        """It commits something, and changes nothing."""
+        database = await self.opened()
+        await database.write(lambda c: c.execute("PRAGMA busy_timeout = 0") and None)
+        await database.probe()
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        version = other.execute("PRAGMA user_version").fetchone()
+        other.execute("BEGIN IMMEDIATE")
+        with self.assertRaises(DatabaseDown):
+            await database.probe()
+        other.execute("ROLLBACK")
+        await database.probe()
+        self.assertEqual(other.execute("PRAGMA user_version").fetchone(), version)
+
 
 class FileTests(TestCase):
     def test_the_file_is_for_its_owner_alone(self) -> None:

@@ -36,10 +36,13 @@ class OptionTests(SynchronousTestCase):
         error = self.assertRaises(UsageError, self.options, "--config", str(file))
         self.assertIn("accept", str(error))
 
-    def test_what_this_version_cannot_do_is_refused(self) -> None:
-        """Not ignored."""
-        config = load_config(PeerConfig, None, {"P2PIM_PEER__WEB": "127.0.0.1:8000"}, {})
-        self.assertRaises(BadConfig, config.settings)
+    def test_the_page_is_served_on_loopback_or_not_at_all(self) -> None:
+        """What anybody else could reach is refused before anything runs."""
+        for value, address in (("127.0.0.1:8000", "127.0.0.1:8000"), ("[::1]:0", "[::1]:0"), ("none", "None")):
+            config = load_config(PeerConfig, None, {"P2PIM_PEER__WEB": value}, {})
+            self.assertEqual(str(config.page()), address)
+        for value in ("0.0.0.0:8000", "192.0.2.1:80", "example.org:80", "8000", "127.0.0.1:99999", "[::]:1"):
+            self.assertRaises(BadConfig, load_config(PeerConfig, None, {"P2PIM_PEER__WEB": value}, {}).page)
 
     def test_the_example_has_every_key_with_its_default(self) -> None:
         """Uncommented, it changes nothing but the paths."""

@@ -1,4 +1,4 @@
-"""``up``: the agent in the foreground."""
+"""``up``: the agent in the foreground; ``web``: its page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from p2pim.errors import Interrupted, SignInError, Usage
 
 if TYPE_CHECKING:
     from p2pim.peer.states import PeerSettings
+    from p2pim.web.address import PageAddress
 
 
 @click.command("up", cls=Command)
@@ -50,23 +51,30 @@ if TYPE_CHECKING:
     metavar="MINUTES",
     help="Without anything you did for so long others see you as away; 0: never.",
 )
-@click.option("--web", metavar="ADDR:PORT|none", help="Where the chat page is served.")
+@click.option(
+    "--web",
+    metavar="auto|ADDR:PORT|none",
+    default="auto",
+    show_default=True,
+    help="Where the chat page is served, on this machine only.",
+)
 @pass_invocation
 def up_command(
     invocation: Invocation, accept: str, downloads: Path | None, p2p_server: str | None, channel: str, connect: str,
-    away_after: float, web: str | None,
+    away_after: float, web: str,
 ) -> int:  # fmt: skip
     """Run the agent: stay signed in, receive messages and files, and print what happens."""
-    if web not in (None, "none"):
-        raise Usage("This version serves no chat page: leave --web out, or say --web none.")
     from p2pim.peer.states import PeerSettings
+    from p2pim.web.address import parse_page_address
+
+    page = parse_page_address(web)
 
     settings = PeerSettings(
         accept=accept, downloads=downloads.expanduser().absolute() if downloads else None, p2p_server=p2p_server,
         channel=channel, connect=connect, away_after=away_after * 60,
     )  # fmt: skip
     try:
-        invocation.run(lambda reactor: _agent(reactor, invocation, settings))
+        invocation.run(lambda reactor: _agent(reactor, invocation, settings, page))
     except Terminated:
         return 0
     except Interrupted as error:  # the usual way to end it: programs see the status, and only events on stdout
@@ -75,16 +83,16 @@ def up_command(
     return 0
 
 
-async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings) -> None:
+async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings, page: PageAddress | None) -> None:
     """Be the agent until stopped or signed out for good.
 
     :raises SignInError: the server wants this device no more.
     """
     from twisted.internet.defer import Deferred
 
-    from p2pim.peer.agent import Agent
     from p2pim.peer.api import Peer
     from p2pim.peer.events import Event, SignedOut, as_json
+    from p2pim.web.agent import Agent
 
     ended: Deferred[str] = Deferred()
     refusals: list[SignedOut] = []
@@ -97,7 +105,7 @@ async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings) -
             refusals.append(event)
 
     peer = Peer(reactor, invocation.home, settings)
-    agent = Agent(reactor, peer, ended.callback)
+    agent = Agent(reactor, peer, ended.callback, page)
     peer.subscribe(show)
     try:
         await agent.start()
@@ -107,3 +115,20 @@ async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings) -
         await agent.stop()
     if refusals:
         raise SignInError(refusals[-1].message or f"Signed out: {refusals[-1].reason}.")
+
+
+@click.command("web", cls=Command)
+@click.option("--no-open", is_flag=True, help="Print the link, and leave the browser alone.")
+@pass_invocation
+def web_command(invocation: Invocation, no_open: bool) -> None:
+    """Open the agent's chat page in the browser, by a link that lets in one browser, once, within ten minutes."""
+    from p2pim.cli.agent_socket import connect, drive
+    from p2pim.cli.browser import open_link
+
+    agent = connect(invocation.home)
+    if agent is None:
+        raise Usage(f"No agent runs under {invocation.home}; start one with `{invocation.command_prefix} up`.")
+    url: str = drive(agent.call("web-link", {}, lambda item: None))["url"]
+    invocation.output.item({"url": url}, url)
+    if not no_open and not invocation.output.json and open_link(invocation.home, url):
+        invocation.output.aside("Opened in the browser.")

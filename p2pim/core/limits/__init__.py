@@ -22,3 +22,4 @@ from p2pim.core.limits.stored import *
 from p2pim.core.limits.transfers import *
 from p2pim.core.limits.udp import *
 from p2pim.core.limits.units import *
+from p2pim.core.limits.web import *

@@ -18,6 +18,8 @@ CONTROL_CALLS: Final = 64
 """Requests under way per program."""
 CONTROL_BACKLOG: Final = 8 * MIB
 """Bytes waiting for a program that does not read its events; then it is disconnected."""
+ROUTE_SETTLES: Final = 0.15
+"""Seconds that the route of a conversation has to hold before it is told: while paths race it changes often."""
 JOURNAL_FILE: Final = 1 * MIB
 """The readable log is renamed aside at this size, and `JOURNAL_FILES` old ones are kept."""
 JOURNAL_FILES: Final = 2

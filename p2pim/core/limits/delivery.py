@@ -18,7 +18,12 @@ REORDER_WAIT: Final = 3.0
 BUSY_WAIT: Final = 1.0
 """When the server could not forward a message: shorter than `REORDER_WAIT`, so that later ones do not overtake it."""
 UNSTORED: Final = 4_096
-"""Messages received and not yet committed; further ones are not confirmed, and so come again."""
+"""Messages received and not yet committed; with one more this device leaves until they are (`STORE_PROBE`)."""
+STORE_PROBE: Final = 0.5
+"""After a message that could not be stored, until it is tried whether something can be; doubles up to
+`STORE_PROBE_MAX`."""
+STORE_PROBE_MAX: Final = 2.0
+"""A trial is one small write: often enough that messages flow again soon after there is room on the disk."""
 LOOK_UP_FIRST: Final = 1.0
 """After a sign-in, until the presence of people who are no contacts and for whom messages wait is asked for again;
 doubles up to `LOOK_UP_EVERY`. After a restart of the server everybody comes back within the first few."""

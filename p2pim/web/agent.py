@@ -1,32 +1,43 @@
-"""A person's agent: a peer that stays signed in, and the control socket by which programs on this machine use it."""
+"""A person's agent: a peer that stays signed in, the socket by which programs on this machine use it, and its page."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
 
+from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.control import ControlSocket
-from p2pim.peer.events import Event, SignedIn, SignedOut
+from p2pim.peer.events import Event, SignedIn, SignedOut, as_json
 from p2pim.peer.local_api import LocalApi
+from p2pim.peer.local_people import Item, Params
+from p2pim.web.address import PageAddress
+from p2pim.web.chat import ChatPage
+from p2pim.web.local_http import LocalHttp
+from p2pim.web.sse import EventLog
 
 
 class Agent:
     """Runs ``peer`` until it is told to stop or is signed out for good.
 
     :param ended: called once when it has ended by itself: stopped through the socket, logged out, replaced, refused.
+    :param page: where the chat page is served; None: nowhere.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, peer: Peer, ended: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Any, peer: Peer, ended: Callable[[str], None], page: PageAddress | None = None) -> None:
         self._reactor = reactor
         self.peer = peer
         self._ended: Callable[[str], None] | None = ended
         self._socket: ControlSocket | None = None
+        self._page_address = page
+        self._page: ChatPage | None = None
+        self._events = EventLog(peer.home.random_bytes(8).hex())
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -37,7 +48,11 @@ class Agent:
         home = self.peer.home
         home.ready.unlink(missing_ok=True)
         await self.peer.opened()
-        self._socket = ControlSocket(self._reactor, home.socket, LocalApi(self.peer, self._end_soon))
+        api = LocalApi(self.peer, self._end_soon, {"web-link": (Params, self._web_link)})
+        if self._page_address is not None:
+            self._page = ChatPage(self._reactor, home, time.time, LocalHttp(api, self._events, self._reactor))
+            self._page.listen(self._page_address)
+        self._socket = ControlSocket(self._reactor, home.socket, api)
         self._unsubscribe = self.peer.subscribe(self._event)
         await self.peer.begin()
 
@@ -46,12 +61,21 @@ class Agent:
         self._ended = None
         self._unsubscribe()
         self.peer.home.ready.unlink(missing_ok=True)
+        page, self._page = self._page, None
+        if page is not None:
+            await page.close()
         if self._socket is not None:
             await self._socket.close()
             self._socket = None
         await self.peer.stop()
 
+    async def _web_link(self, peer: Peer, params: Params, item: Item) -> dict[str, Any]:
+        if self._page is None:
+            raise Usage("This agent serves no chat page: start it without `--web none`.")
+        return {"url": self._page.make_link()}
+
     def _event(self, event: Event) -> None:
+        self._events.add(as_json(event))
         if isinstance(event, SignedIn):
             self._ready(event)
         elif isinstance(event, SignedOut) and event.reason != "logout":
@@ -62,7 +86,7 @@ class Agent:
         facts = {
             "tcp": self.peer.listening or None,
             "udp": None,
-            "web": None,
+            "web": self._page.address if self._page is not None else None,
             "fingerprint": self.peer.identity()["fingerprint"],
             "pid": os.getpid(),
             "user": event.user,
@@ -76,8 +100,8 @@ class Agent:
         except Exception:  # noqa: BLE001 - an agent works without it
             self.log.failure("cannot write {path}", path=str(self.peer.home.ready))
         self.log.info(
-            "ready tcp={tcp} udp=none web=none socket={socket} user={user} server={server} pid={pid}",
-            **{**facts, "tcp": facts["tcp"] or "none"},
+            "ready tcp={tcp} udp=none web={web} socket={socket} user={user} server={server} pid={pid}",
+            **{**facts, "tcp": facts["tcp"] or "none", "web": facts["web"] or "none"},
         )
 
     def _end_soon(self, reason: str = "stopped") -> None:

@@ -1,0 +1,40 @@
+"""Pages and APIs over HTTP: the agent's socket, the chat page, the operator's page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from p2pim.core.limits.units import KIB, MIB
+
+HTTP_HEAD: Final = 16 * KIB
+"""Bytes of a request line with all its headers: cookies and the longest address that a browser makes."""
+HTTP_HEADERS: Final = 64
+"""Headers of one request; browsers send some twenty."""
+HTTP_BODY: Final = 1 * MIB
+"""The longest request: a message in JSON, every character escaped. Files go another way, straight to the disk."""
+HTTP_CONNECTIONS: Final = 256
+"""Connections to one address of ours at once: forty pages, each with the six that a browser makes."""
+HTTP_HEAD_TIME: Final = 15.0
+"""Seconds for the head of a request, from its first byte; and for the first byte of the first one."""
+HTTP_IDLE: Final = 75
+"""Seconds that a connection is kept between requests, and within a body that does not go on."""
+HTTP_BACKLOG: Final = 8 * MIB
+"""Bytes waiting for somebody who does not read what they asked for; then they are disconnected."""
+HTTP_LINGER: Final = 5.0
+"""Seconds that the rest of a refused body is thrown away: hung up on at once, the sender would not see the answer."""
+HTTP_DISCARD: Final = 64 * KIB
+"""Bytes of a refused body that are awaited before the answer."""
+EVENTS_KEPT: Final = 4_096
+"""Events that a page can still get when it comes back."""
+EVENTS_KEPT_BYTES: Final = 8 * MIB
+"""And their bytes; a message may have 64 KiB."""
+EVENTS_PULSE: Final = 15.0
+"""Seconds between signs of life in a silent stream of events: proxies and browsers give up after a minute."""
+LINKS: Final = 32
+"""One-time links at once; the oldest ends first."""
+LINK_TIME: Final = 600.0
+"""Seconds that a one-time link is good for: long enough to walk to the browser."""
+PAGE_SESSIONS: Final = 64
+"""Browsers that are let in at once; the one that was let in first goes first."""
+PAGE_SESSION_TIME: Final = 30 * 86_400.0
+"""Seconds after which a browser needs a new link."""
