@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers", "leave": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",
-    "verify": "keys", "devices": "keys", "doctor": "doctor", "demo": "demo", "admin": "admin",
+    "verify": "keys", "devices": "keys", "doctor": "doctor", "demo": "demo", "classic": "classic", "admin": "admin",
 }  # fmt: skip
 """Each command and the module under ``p2pim.cli.commands`` where it is, as an attribute named ``<command>_command``."""
 

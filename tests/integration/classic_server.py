@@ -77,7 +77,10 @@ class MinimalServer:
 
     def _give_lists(self) -> None:
         while True:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # stopped
+                return
             text = "".join(f"{name},{host}:{port};" for name, (host, port) in self.users.items()) + "end"
             body = text.encode("utf-8")
             if self.encoding != "utf-8":

@@ -16,7 +16,7 @@ from p2pim.cli.text import conversation_title
 from p2pim.core.limits import MESSAGE_TEXT
 
 
-class _Lines:
+class Lines:
     """Stdin, a line at a time: more is read when the lines before have been dealt with."""
 
     def __init__(self, reactor: Any, said: Callable[[str], Coroutine[Deferred[Any], Any, None]]) -> None:
@@ -72,7 +72,7 @@ async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocati
         params = {"user": user, "text": text, "route": "auto", "wait": True}
         output.item(await backend.call("msg", params, ignore_item))
 
-    lines = _Lines(reactor, send)
+    lines = Lines(reactor, send)
     listening = backend.call("events", {}, heard)
     listening.addErrback(lines.fail)
     connecting: Deferred[Any] = Deferred()
