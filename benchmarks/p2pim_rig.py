@@ -43,6 +43,7 @@ def seed(database: Path, names: Sequence[str], contacts: Mapping[str, Sequence[s
 class Server:
     """``twistd p2pim-server`` on a free port, with a new data directory.
 
+    :param web: where it serves the operator's page.
     :param users: accounts to be there, with tokens (`seed`), and who is on whose list.
     """
 
@@ -52,6 +53,7 @@ class Server:
         *,
         cpu: int | None = None,
         settings: str = "",
+        web: str = "none",
         users: Sequence[str] = (),
         contacts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
@@ -63,7 +65,7 @@ class Server:
             config = self.data / "settings.toml"
             config.write_text(settings)
             argv += ["--config", config]
-        argv += ["--port", "0", "--interface", "127.0.0.1", "--data", self.data, "--no-p2p", "--web", "none"]
+        argv += ["--port", "0", "--interface", "127.0.0.1", "--data", self.data, "--no-p2p", "--web", web]
         self.program: Program = rig.start(self.data.name, argv, cpu=cpu)
         ready = self.data / "ready.json"
 
@@ -75,6 +77,7 @@ class Server:
         told = json.loads(ready.read_text())
         self.fingerprint: str = told["fingerprint"]
         self.port: int = port_of(told["tcp"])
+        self.web: str | None = told["web"]
 
 
 def port_of(told: object) -> int:

@@ -52,6 +52,8 @@ class CounterTable:
         self._by_user: dict[str, Counters] = {}
         self.messages = 0
         """Messages relayed since the server started and written by `take`."""
+        self.message_bytes = 0
+        """And their bytes."""
         self.spliced_bytes = 0
         """Bytes relayed through splices since the server started and written by `take`."""
 
@@ -78,6 +80,7 @@ class CounterTable:
         for increase in increases:
             self.of(increase.user).add(increase)
             self.messages -= increase.uploads
+            self.message_bytes -= increase.upload_bytes
             self.spliced_bytes -= increase.spliced_bytes
 
     def forget(self, user: str) -> None:
@@ -90,6 +93,7 @@ class CounterTable:
             counters.spliced_bytes, now,
         )  # fmt: skip
         self.messages += counters.uploads
+        self.message_bytes += counters.upload_bytes
         self.spliced_bytes += counters.spliced_bytes
         counters.clear()
         return increase

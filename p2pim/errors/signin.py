@@ -29,6 +29,16 @@ class VersionTooNew(SignInError):
     default = "The server is too old for this client; ask its operator to upgrade it."
 
 
+class NoOperatorPassword(SignInError):
+    """The operator's page asks for a password, and none was set."""
+
+    code = "no-operator-password"
+    default = (
+        "No operator's password is set: set one with `p2pim admin --data DIR operator-password`, or make a one-time "
+        "link with `p2pim admin --data DIR web`."
+    )
+
+
 class WrongPassword(SignInError):
     """The account exists, the password is another."""
 

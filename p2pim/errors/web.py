@@ -59,3 +59,11 @@ class TooLarge(P2pimError):
     code = "too-large"
     exit_status = 2
     default = "The request is too long."
+
+
+class NoSuchDrop(P2pimError):
+    """No files are being gathered under this id (any more)."""
+
+    code = "no-such-drop"
+    exit_status = 2
+    default = "Nothing is being gathered under this id; begin again."

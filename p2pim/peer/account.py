@@ -23,6 +23,7 @@ from p2pim.peer.channels import ChannelTable
 from p2pim.peer.contacts import Contacts
 from p2pim.peer.conversations import Conversations
 from p2pim.peer.delivery import Delivery
+from p2pim.peer.direct_traffic import DirectTraffic
 from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.group_parts import GroupParts
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
@@ -97,7 +98,6 @@ class Account:
         self.status = OwnStatus(
             context.reactor, self.session, context.home.credentials().status, self.settings.away_after
         )
-        self._lives.add(stop=self.status.stop)
         self.transfers = self._make_transfers()
         self.whereabouts = Whereabouts(
             self.people, self.look_ups, self.routes, self.delivery, self.transfers, self.journal.write, background
@@ -109,7 +109,8 @@ class Account:
             channels=self.channels, inbox=self.inbox, outbox=self.outbox, transfers=self.transfers,
             queries=self.queries, groups=self.groups,
         )  # fmt: skip
-        for part in (self.queries, self.p2p_server, self._search):
+        self._direct = DirectTraffic(context.reactor, self.session, self.channels, self.routes)
+        for part in (self.queries, self.p2p_server, self._search, self.status, self._direct):
             self._lives.add(stop=part.stop)
 
     def _make_channels(self) -> ChannelTable:
@@ -236,17 +237,14 @@ class Account:
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
         self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
+        self._direct.signed_in(welcome)
         self.channels.signed_in(welcome, self.session.local_address)
         self._emit(
             events.SignedIn(
-                at=self._wall(),
-                user=welcome.user,
-                device=self.device.hex(),
-                server=str(self.server),
-                address=welcome.address,
-                p2p_server=self.p2p_server.name,
+                at=self._wall(), user=welcome.user, device=self.device.hex(), server=str(self.server),
+                address=welcome.address, p2p_server=self.p2p_server.name,
             )
-        )
+        )  # fmt: skip
         self.delivery.signed_in(welcome)
         for person in welcome.contacts:
             self.whereabouts.appeared(person.user, set())
@@ -275,6 +273,7 @@ class Account:
         self._emit(events.SignedOut(at=self._wall(), reason=reason, message=message))
 
     def _without_server(self) -> None:
+        self._direct.interrupted()
         self._search.stop()
         self.delivery.interrupted()
         self.seals.interrupted()

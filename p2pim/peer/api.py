@@ -34,6 +34,7 @@ from p2pim.peer.interfaces import IChannel
 from p2pim.peer.key_calls import KeyCalls, check_not_changed
 from p2pim.peer.outbox import Settled
 from p2pim.peer.people_api import PeopleApi
+from p2pim.peer.settings_calls import SettingsCalls
 from p2pim.peer.states import ChannelState, SentMessage, channel_state
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfers import Transfers
@@ -41,12 +42,12 @@ from p2pim.peer.udp_paths import UdpPaths
 from p2pim.wire import signals as s
 
 
-class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls):
+class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, SettingsCalls):
     """A person's side: one device of one account.
 
     See `HomeAccount` for signing in and out, and for events; `PeopleApi` for contacts, presence, and queries;
     `GroupApi` for groups; `KeyCalls` for verification and devices; `HomeHistory` for what was said; `ConversationCalls`
-    for what a window shows.
+    for what a window shows; `SettingsCalls` for how it behaves.
     """
 
     @property

@@ -107,6 +107,7 @@ class ChannelTable:
         self._channels: dict[tuple[bytes, bool], Link] = {}
         self._attempts: dict[str, Attempt] = {}
         self._reasons = LastReasons()
+        self._sent_before = 0
 
     def _make_udp(self, rng: Random, wall: Callable[[], float], ground: Ground) -> UdpPaths:
         return UdpPaths(
@@ -137,6 +138,10 @@ class ChannelTable:
     def all(self) -> list[IChannel]:
         """Every channel."""
         return list(self._channels.values())
+
+    def sent_directly(self) -> int:
+        """Bytes sent over direct channels so far, those that are over included."""
+        return self._sent_before + sum(link.sent for (_, relay), link in self._channels.items() if not relay)
 
     def reasons_for(self, user: str) -> Reasons:
         """Why there is no direct channel to ``user``: (rung, reason) pairs of the last attempt; empty when there is
@@ -368,6 +373,7 @@ class ChannelTable:
         key = channel.device, channel.kind == "relay"
         if self._channels.get(key) is channel:
             del self._channels[key]
+        self._sent_before += 0 if key[1] else channel.sent
         self._journal("channel", channel.user, f"{channel.kind} channel closed: {reason}")
         self._user.channel_closed(channel, reason)
         if not key[1] and not channel.parted and self.channel_to(channel.user) is None:

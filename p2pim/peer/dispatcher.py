@@ -48,7 +48,7 @@ class Dispatcher:
         self._transfers = transfers
         self._groups = groups
         self._queries = queries
-        self._typed: dict[str, float] = {}
+        self._typed: dict[tuple[str, str], float] = {}
 
     def envelope(self, envelope: m.Incoming) -> None:
         """An envelope came through the server. One that cannot be read is its sender's fault and ends nothing."""
@@ -91,7 +91,7 @@ class Dispatcher:
             self._outbox.receipt(user, device, signal.ids, signal.state, route)
             self._groups.receipt(user, device, signal.ids, signal.state, route)
         elif isinstance(signal, s.Typing):
-            self._typing(user, channel)
+            self._typing(user, signal.conversation, channel)
         elif isinstance(signal, s.Query):
             self._queries.asked(user, device, signal)
         elif isinstance(signal, s.Reply):
@@ -103,15 +103,18 @@ class Dispatcher:
         elif isinstance(signal, s.NEGOTIATION) and channel is None:
             self._channels.envelope(user, device, signal)
 
-    def _typing(self, user: str, channel: IChannel | None) -> None:
-        """Somebody is writing to me: shown of contacts and of those on a channel, and not more often than is of use."""
+    def _typing(self, user: str, conversation: str, channel: IChannel | None) -> None:
+        """Somebody is writing to me: shown of contacts and of those on a channel, and not more often than is of use; or
+        to a group that both of us are in."""
         now = self._context.reactor.seconds()
-        if channel is None and not self._people.knows_me(user):
+        if conversation and not self._groups.known.has_member(conversation, user):
             return
-        self._typed = {name: at for name, at in self._typed.items() if now - at < TYPING_LEAST}
-        if user not in self._typed:
-            self._typed[user] = now
-            self._context.emit(events.Typing(at=self._context.wall(), user=user))
+        if not conversation and channel is None and not self._people.knows_me(user):
+            return
+        self._typed = {what: at for what, at in self._typed.items() if now - at < TYPING_LEAST}
+        if (user, conversation) not in self._typed:
+            self._typed[user, conversation] = now
+            self._context.emit(events.Typing(at=self._context.wall(), user=user, group=conversation or None))
 
     def _transfer_signal(self, user: str, device: bytes, signal: s.AnySignal, channel: IChannel | None) -> None:
         try:

@@ -84,10 +84,11 @@ class ContactAccepted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Typing(Event):
-    """A user is writing to me."""
+    """A user is writing to me, or to a group that I am in."""
 
     event: ClassVar[str] = "typing"
     user: str
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

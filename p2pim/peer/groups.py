@@ -88,6 +88,11 @@ class MyGroups:
             raise NoSuchGroup(f"You are in no group #{name}.")
         return group
 
+    def has_member(self, name: str, user: str) -> bool:
+        """Whether ``user`` is in the group ``#NAME`` with me."""
+        group = self._groups.get(name.removeprefix("#")) if name.startswith("#") else None
+        return group is not None and any(member.user == user for member in group.members)
+
     def all(self) -> list[Group]:
         """All of them, by name."""
         return [self._groups[name] for name in sorted(self._groups)]

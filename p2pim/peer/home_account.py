@@ -11,6 +11,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from p2pim.core.candidates import Endpoint
@@ -24,6 +25,7 @@ from p2pim.peer.best_route import BestRoute, RouteWatch, best_route
 from p2pim.peer.events import Event
 from p2pim.peer.home import Credentials, Home
 from p2pim.peer.journal import Journal
+from p2pim.peer.kept_settings import KeptSettings
 from p2pim.peer.session import Session
 from p2pim.peer.states import PeerSettings
 from p2pim.wire import messages as m
@@ -74,6 +76,8 @@ class HomeAccount:
     :param reactor: clock, sockets and threads; timers should not follow the wall clock (``reactor.seconds``).
     :param home: the directory of this device; made when it is not there.
     :param wall: the time in seconds since 1970.
+    :param fixed: the names of ``settings`` that those kept in the home do not override; None: those that are not the
+        defaults.
     :raises HomeLocked: another process uses this home.
     """
 
@@ -88,19 +92,22 @@ class HomeAccount:
         wall: Callable[[], float] = time.time,
         rng: Random | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        fixed: frozenset[str] | None = None,
     ) -> None:
         self._reactor = reactor
         self._wall = wall
         self._rng = rng or SystemRandom()
         self._random_bytes = random_bytes
-        self.settings = settings or PeerSettings()
         self.home = Home(home, random_bytes)
         self.home.lock()
         try:
             self._credentials = self.home.credentials()
+            self.kept = KeptSettings(self.home, settings, fixed)
         except BaseException:
             self.home.unlock()
             raise
+        self.settings = self.kept.now
+        self._opening = DeferredLock()
         self.journal = Journal(self.home.log, wall)
         self._account: Account | None = None
         self.route_watch = RouteWatch(reactor, wall, self._route_to, self._emit)
@@ -187,6 +194,7 @@ class HomeAccount:
 
         :raises NotSignedIn: nobody has signed in here yet.
         """
+        await self.reopened()
         if self._account is None:
             if not self._credentials.user:
                 raise NotSignedIn
@@ -194,6 +202,23 @@ class HomeAccount:
             await self._open(self._credentials.user, parse_server(self._credentials.server), trust)
         assert self._account is not None
         return self._account
+
+    async def reopen(self) -> None:
+        """Begin anew with the settings as they are now; what is under way goes on afterwards."""
+        async with self._opening:
+            account, self._account = self._account, None
+            if account is None:
+                return
+            await account.stop()
+            server = parse_server(self._credentials.server)
+            fresh = await self._open(self._credentials.user, server, self._known_trust(server))
+            fresh.session.start(self._credentials.user, bytes.fromhex(self._credentials.token))
+
+    async def reopened(self) -> None:
+        """Once it is not being opened anew."""
+        if self._opening.locked:
+            async with self._opening:
+                return
 
     async def _own_account(self) -> Account:
         if not self._credentials.token:

@@ -49,7 +49,7 @@ class LeftFiles:
         self._table = table
         self._acceptance = acceptance
         self._store = store
-        self._downloads = downloads
+        self.downloads = downloads
         self._random_bytes = random_bytes
         self._desk = None if access is None else LeftDesk(access, store, random_bytes, self._fall_back)
         self._lefts: dict[bytes, LeftRecord] = {}
@@ -98,16 +98,17 @@ class LeftFiles:
         transfer.go_on()
         return transfer
 
-    async def leave(self, transfer: Transfer) -> Leaving:
+    async def leave(self, transfer: Transfer, *, falls_back: bool = False) -> Leaving:
         """Leave at the server what waits for its recipient.
 
+        :param falls_back: if the server does not take it, it waits on.
         :raises TransferError: it is nothing that waits to be sent.
         """
         desk, r = self._here(), transfer.record
         if not isinstance(transfer, Outgoing) or r.state not in _CONVERTIBLE:
             raise TransferError("Only what waits for its recipient can be left at the server.")
         await transfer.stop()
-        left = LeftRecord(r.id, b"", self._random_bytes(KEY_BYTES))
+        left = LeftRecord(r.id, b"", self._random_bytes(KEY_BYTES), falls_back=falls_back)
         r.route, r.state, r.reason, r.message, r.device = MAILBOX, State.WAITING, "", "", b""
         r.paused_here = r.paused_there = False
         leaving = Leaving(r, self._context, desk, left)
@@ -165,7 +166,7 @@ class LeftFiles:
         if known is None:
             fetching.emit_offer()
         if fetching.record.state is State.OFFERED:
-            await self._acceptance.take_again(fetching, self._downloads)
+            await self._acceptance.take_again(fetching, self.downloads)
         else:
             fetching.go_on()
 

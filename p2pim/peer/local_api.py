@@ -194,6 +194,7 @@ class LocalApi:
             raise Usage(f"{method}: {error}") from None
         if method not in PASSIVE:
             self._peer.active()
+        await self._peer.reopened()
         result = await function(self._peer, checked, item)
         if method == "logout":
             self._end()

@@ -1,4 +1,4 @@
-"""The methods of the local API that windows are drawn from: a conversation, its route, the network."""
+"""The methods of the local API that windows are drawn from: a conversation, its route, the network, settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from p2pim.peer.api import Peer
+from p2pim.peer.kept_settings import Chosen
 
 Item = Callable[[dict[str, Any]], None]
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
@@ -35,8 +36,17 @@ async def _network(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     return await peer.network()
 
 
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    set: Chosen | None = None
+
+
+async def _settings(peer: Peer, params: Settings, item: Item) -> dict[str, Any]:
+    return peer.settings_now() if params.set is None else await peer.choose_settings(params.set)
+
+
 CONVERSATION_METHODS: dict[str, tuple[type[Struct], Method]] = {
     "conversation": (Conversation, _conversation),
     "routes": (Params, _routes),
     "network": (Params, _network),
+    "settings": (Settings, _settings),
 }

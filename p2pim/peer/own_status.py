@@ -68,6 +68,12 @@ class OwnStatus:
             self._tell()
             self._wait(self._away_after)
 
+    def idle_after(self, seconds: float) -> None:
+        """From now on they become away after so long; 0: never."""
+        self._away_after = seconds
+        self.active()
+        self._wait(seconds)
+
     def stop(self) -> None:
         """Nothing more becomes of it."""
         if self._timer is not None and self._timer.active():

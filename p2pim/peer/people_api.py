@@ -9,11 +9,12 @@ from p2pim.core.limits import QUERY_TIME, TYPING_EVERY, USERS_IN_USE
 from p2pim.core.names import canonical_name
 from p2pim.errors import Blocked, NotSignedIn, PeerRefused, ServerUnreachable
 from p2pim.peer.account import Account
+from p2pim.peer.groups import group_name
 from p2pim.peer.home_account import HomeAccount
 from p2pim.peer.own_status import check_status
 from p2pim.peer.queries import Handler
+from p2pim.peer.typing_notices import tell_group, tell_user
 from p2pim.wire import messages as m
-from p2pim.wire import signals as s
 
 
 class PeopleApi(HomeAccount):
@@ -139,18 +140,20 @@ class PeopleApi(HomeAccount):
             self._account.status.active()
 
     def typing(self, user: str) -> None:
-        """Tell ``user`` that I am writing: over a channel, or to a contact who is online; every few seconds at most."""
+        """Tell ``user`` that I am writing: over a channel, or to a contact who is online; every few seconds at most.
+
+        Of a group (``#NAME``) those members are told who are there, unless it is larger than `GROUP_TYPING`.
+
+        :raises NoSuchGroup: I am in no group of this name.
+        """
         self.active()
-        if user.startswith("#"):
-            return  # a group is not told
-        account, user = self._running(), canonical_name(user)
+        account = self._running()
+        name = "#" + group_name(user) if user.startswith("#") else canonical_name(user)
         now = self._reactor.seconds()
         typed = {name: at for name, at in (self._typed or {}).items() if now - at < TYPING_EVERY}
-        if user not in typed and len(typed) < USERS_IN_USE and not account.people.is_blocked(user):
-            typed[user] = now
-            direct = account.routes.direct_devices(user)
-            for device in direct or (account.routes.ways(user) if account.people.knows_me(user) else ()):
-                account.routes.send(user, device, s.Typing())
+        if name not in typed and len(typed) < USERS_IN_USE and not account.people.is_blocked(name):
+            typed[name] = now
+            (tell_group if user.startswith("#") else tell_user)(account, name)
         self._typed = typed
 
     # --- queries

@@ -93,8 +93,13 @@ class Routes:
         self._clock = clock
         self._new_id = new_id
         self._connects = connects
+        self._direct_messages = 0
 
     # --- messages
+
+    def sent_directly(self) -> int:
+        """Messages handed to direct channels so far."""
+        return self._direct_messages
 
     def ways(self, user: str) -> dict[bytes, dict[str, Hashable]]:
         """How each device of ``user`` that is there can be reached now."""
@@ -137,6 +142,7 @@ class Routes:
         """
         channel = self._channels.channel_to(user, device) if way == DIRECT else None
         if channel is not None:
+            self._direct_messages += 1
             channel.send(decode_signal(sealed))
             return channel.kind, channel.address
         self._session.send_envelope(user, device, MESSAGE, sealed, answered, message, lambda: answered(None))
@@ -147,6 +153,7 @@ class Routes:
         channel = self._channels.channel_to(user, device)
         if channel is None or channel.kind not in DIRECT_KINDS:
             return None
+        self._direct_messages += 1
         channel.send(decode_signal(sealed))
         return channel.kind, channel.address
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from p2pim.core.limits import PIECE, TRANSFERS_RUNNING, TRANSFERS_RUNNING_PER_USER
+from p2pim.errors import P2pimError
 from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
 from p2pim.storage.transfers import TransferStore
@@ -54,8 +55,10 @@ class DiskPool:
 class TransferRoutes(Protocol):
     """How transfers reach the other side."""
 
-    def send(self, user: str, device: bytes, signal: Signal) -> None:
-        """Send a signal by the best way there is; it may get lost."""
+    def send(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
+        """Send a signal by the best way there is; it may get lost. ``on_failed`` hears when the server says so."""
 
     def bulk_channel(self, user: str, device: bytes, route: str) -> IChannel | None:
         """The channel for bulk by ``route`` ("auto", "direct", "relay"), if it stands."""

@@ -7,12 +7,13 @@ memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from p2pim.core.transfer import Push, Range, State, Step, told_reason
-from p2pim.errors import ChannelClosed, ContentMismatch, P2pimError
+from p2pim.errors import ChannelClosed, ContentMismatch, NoSuchDevice, Offline, P2pimError
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_context import TransferContext
@@ -41,6 +42,8 @@ class Outgoing(Transfer):
     """A transfer to another user.
 
     :param manifest: of a folder; loaded from the store when it is needed and not given.
+    :ivar nobody_there: does something else, if there is anything, when none of the devices that it was offered to can
+        be reached after all: whether people who are no contacts are there is not known before.
     """
 
     def __init__(self, record: TransferRecord, context: TransferContext, manifest: bytes | None = None) -> None:
@@ -49,6 +52,7 @@ class Outgoing(Transfer):
         self._source: Source | None = None
         self._session: _Session | None = None
         self._asked: set[bytes] = set()
+        self.nobody_there: Callable[[], None] | None = None
 
     # --- the offer
 
@@ -59,7 +63,18 @@ class Outgoing(Transfer):
         offer = FileOffer(
             r.id, r.name, r.size, r.files, r.manifest_size, r.modified_ns, r.comment, r.folder, r.executable, r.route
         )
-        self.context.routes.send(r.user, device, offer)
+        self.context.routes.send(r.user, device, offer, lambda error: self._not_offered(device, error))
+
+    def _not_offered(self, device: bytes, error: P2pimError) -> None:
+        if not isinstance(error, Offline | NoSuchDevice) or device not in self._asked:
+            return
+        self._asked.discard(device)
+        if self._asked or self.record.state is not State.OFFERED or self.stopped:
+            return
+        if self.nobody_there is not None:
+            self.nobody_there()
+        else:
+            self.went_offline("peer-offline", "The offer is made when they are back.")
 
     def answered(self, device: bytes, answer: FileAnswer) -> None:
         """A device of the other side accepted or refused."""

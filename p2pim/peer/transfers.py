@@ -82,10 +82,10 @@ class Transfers:
         )
         self._new_id = new_id
         self._transfers: dict[bytes, Outgoing | Incoming | Leaving] = {}
-        self._acceptance = Acceptance(self._store, self._incoming, accept, quota, is_contact)
+        self.acceptance = Acceptance(self._store, self._incoming, accept, quota, is_contact)
         lefts = LeftStore(database)
         self.left = LeftFiles(
-            self._context, self._transfers, self._acceptance, lefts, downloads, access, secrets.token_bytes
+            self._context, self._transfers, self.acceptance, lefts, downloads, access, secrets.token_bytes
         )
         self._ticker: IDelayedCall | None = None
         self._slots_checked: IDelayedCall | None = None
@@ -104,7 +104,8 @@ class Transfers:
             await self._context.threads(partial(discard_part, record.directory, record.part))
             record.part = ""
             await self._store.end(record)
-        await self._forget_old()
+        for id in await self._store.prune():
+            self._transfers.pop(id, None)
         self._started = True
         await self.left.take_up()
         self._ticker = self._context.clock.callLater(TRANSFER_TICK, self._tick)
@@ -114,7 +115,7 @@ class Transfers:
             elif transfer.record.state is State.WAITING:
                 transfer.try_later()
             elif transfer.record.state is State.OFFERED and transfer.record.part:
-                self._context.spawn(self._acceptance.forget_claim(transfer))
+                self._context.spawn(self.acceptance.forget_claim(transfer))
 
     def _restore(self, record: TransferRecord) -> None:
         if record.state is State.RUNNING:
@@ -173,6 +174,8 @@ class Transfers:
         await self._store.save(transfer.record, found.manifest)
         self._transfers[transfer.record.id] = transfer
         transfer.emit_offer()
+        if self.left.wanted(leave, route, away=connected):
+            transfer.nobody_there = lambda: self._context.spawn(self.left.leave(transfer, falls_back=True))
         for device in devices:
             transfer.offer_to(device)
         if not devices:
@@ -209,7 +212,7 @@ class Transfers:
         transfer = self._find(id)
         if not isinstance(transfer, Incoming) or transfer.record.state is not State.OFFERED:
             raise TransferError("Only an offer that was made to you and waits for an answer can be accepted.")
-        await self._acceptance.accept(transfer, Path(to or self.downloads).absolute())
+        await self.acceptance.accept(transfer, Path(to or self.downloads).absolute())
         return transfer
 
     async def reject(self, id: str) -> None:
@@ -223,7 +226,7 @@ class Transfers:
         transfer.reject()
 
     async def pause(self, id: str) -> None:
-        """Stop a transfer for a while; bytes stay where they are."""
+        """Stop a transfer for a while."""
         self._find(id).pause()
 
     async def resume(self, id: str) -> None:
@@ -314,15 +317,15 @@ class Transfers:
             if isinstance(known, Incoming) and known.record.device == device:
                 known.offered_again()
                 if known.record.state is State.OFFERED:
-                    self._context.spawn(self._acceptance.take_again(known, self.downloads))
+                    self._context.spawn(self.acceptance.take_again(known, self.downloads))
             return
-        refusal = self._acceptance.refusal(user, offer)
+        refusal = self.acceptance.refusal(user, offer)
         if refusal:
             self._context.routes.send(user, device, FileAnswer(offer.transfer, False, refusal))
             return
         transfer = Incoming(incoming_record(user, device, offer, self._context.wall()), self._context)
         self._transfers[offer.transfer] = transfer
-        self._context.spawn(self._acceptance.take(transfer, self.downloads))
+        self._context.spawn(self.acceptance.take(transfer, self.downloads))
 
     # --- bulk
 
@@ -393,7 +396,3 @@ class Transfers:
     def _let_next_go_on(self) -> None:
         for transfer in self._incoming():
             transfer.turn_came()
-
-    async def _forget_old(self) -> None:
-        for id in await self._store.prune():
-            self._transfers.pop(id, None)

@@ -18,6 +18,8 @@ method               parameters                  result
 ``stats``                                        running, accounts, online, users: [user, counters, sessions],
                                                  p2p: counters of the P2P server, or null,
                                                  mail: messages, bytes, devices, oldest
+``operator-password``  password                  operator
+``web``              (server running)            url: opens the operator's page, once
 ``backup``           file                        file, bytes
 ``restore``          file (server stopped)       file, users
 ``check``                                        ok, problems, users, fingerprint
@@ -83,6 +85,10 @@ def run_stopped(folder: DataFolder, method: str, params: Params) -> Json:
 
 
 def _run_directly(folder: DataFolder, method: str, params: Params) -> Json:
+    if method == "web":
+        raise Usage("The operator's page is served by the running server, and this one does not run: start it first.")
+    if method == "operator-password":
+        folder.page_sessions.unlink(missing_ok=True)
     operation = {**operations.WRITES, **operations.reads(folder)}.get(method)
     if operation is None:
         raise Usage(f"There is no command {method!r}.")

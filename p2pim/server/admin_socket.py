@@ -21,6 +21,7 @@ from p2pim.server import operations
 from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
 from p2pim.server.operations import Json, Params, user_of
+from p2pim.server.page import IOperatorPage
 from p2pim.server.passwords import check_new_password
 
 _log = Logger()
@@ -33,12 +34,15 @@ class AdminDesk:
         self._house = house
         self._folder = folder
         self._reads = operations.reads(folder)
+        self.page: IOperatorPage | None = None
 
     async def run(self, method: str, params: Params) -> Json:
         """See `p2pim.server.admin` for methods and parameters.
 
         :raises P2pimError: why it could not be done.
         """
+        if method == "web":
+            return {"url": self._link()}
         if method in operations.HASHED:
             password = check_new_password(operations.text_of(params, "password"))
             params = {**params, "password": await self._house.passwords.hash(password)}
@@ -69,8 +73,15 @@ class AdminDesk:
             result["sessions"] = self._sign_out(user_of(params), "kicked", "The server's operator signed you out.")
         elif method == "stats":
             self._add_live(result)
+        elif method == "operator-password" and self.page is not None:
+            self.page.end_sessions()
         if method not in ("stats", "user-list", "check"):
             _log.info("the operator ran {method} {user}", method=method, user=params.get("user", ""))
+
+    def _link(self) -> str:
+        if self.page is None:
+            raise Usage("This server serves no operator's page.")
+        return self.page.make_link()
 
     def _sign_out(self, user: str, reason: str, message: str) -> int:
         self._house.splices.sever(user)

@@ -53,6 +53,7 @@ from p2pim.wire.messages import (
     OLDEST_VERSION,
     P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
+    SERVER_FEATURES,
     GuestsOffered,
     Hello,
     Limits,
@@ -75,6 +76,12 @@ _log = Logger()
 
 PAYLOAD = 96 * 1024
 """The longest payload of an envelope, as `p2pim.wire.messages.Payload` has it."""
+
+
+class Complain(Protocol):
+    """As `p2pim.server.gate.Gate.complain`."""
+
+    def __call__(self, host: str, reason: str, code: str = "", user: str = "") -> None: ...
 
 
 class IHouse(Protocol):
@@ -100,7 +107,7 @@ class IHouse(Protocol):
         """What a ticket is good for; raises `BadTicket`."""
 
     @property
-    def complain(self) -> Callable[[str, str], None]:
+    def complain(self) -> Complain:
         """Logs that a host was refused, and why."""
 
     def enter(self, message: SignIn | Register, origin: Origin) -> Deferred[Admitted]:
@@ -144,6 +151,7 @@ class ServerConnection(FramedProtocol):
         self._reading_paused = False
         self._cut_at: float | None = None
         self._features: frozenset[str] = frozenset()
+        self._claimed = ""
         self.session: Session | None = None
         self.bulk: Bulk | None = None
         """What this connection is for, when it is for bulk alone."""
@@ -182,7 +190,9 @@ class ServerConnection(FramedProtocol):
                 user=self.session.user.name, address=self.session.address, reason=reason.getErrorMessage(),
             )  # fmt: skip
         elif self.bulk is None:
-            self._house.complain(self._admission.host, f"left before signing in: {reason.getErrorMessage()}")
+            why = f"left before signing in: {reason.getErrorMessage()}"
+            code = "no-handshake" if self._stand == self._hello else "left"
+            self._house.complain(self._admission.host, why, code, self._claimed)
 
     def pauseProducing(self) -> None:
         """The client does not read: keep what comes."""
@@ -235,7 +245,7 @@ class ServerConnection(FramedProtocol):
             return
         if not isinstance(message, (SignIn, Register)):
             raise UnexpectedMessage(f"{type(message).__name__} came before the sign-in.")
-        self._stand = self._signing_in
+        self._stand, self._claimed = self._signing_in, message.name
         admitted = self._house.enter(message, Origin(self._admission.host, self._admission.port, self))
         self._entering = admitted.addCallbacks(self._welcome, self._not_welcome)
         self._entering.addErrback(self._broken)
@@ -299,7 +309,7 @@ class ServerConnection(FramedProtocol):
                 heartbeat=limits.heartbeat, patience=limits.patience,
                 limits=Limits(CLIENT_FRAME, PAYLOAD, CONTACTS), token=admitted.token,
                 contacts=self._house.contacts_of(session), software=f"p2pim/{__version__}",
-                keys_left=admitted.standing.keys_left, mail=admitted.standing.mail,
+                keys_left=admitted.standing.keys_left, mail=admitted.standing.mail, features=SERVER_FEATURES,
             )
         )  # fmt: skip
         if self._house.guest_policy() != APART:
@@ -329,7 +339,8 @@ class ServerConnection(FramedProtocol):
         """Say why this client is not wanted, and close."""
         if self._cut_at is not None:
             return
-        self._house.complain(self._admission.host, f"{self._whose()}{error.code}: {error.message}")
+        why = f"{self._whose()}{error.code}: {error.message}"
+        self._house.complain(self._admission.host, why, "" if self.session else error.code, self._claimed)
         if self.session is None:
             self._close(Refused(error.code, error.message, error.retry_after))
         else:

@@ -25,6 +25,7 @@ class DataFolder:
         self.ready = self.path / "ready.json"
         self.socket = self.path / "admin.sock"
         self.files = self.path / "files"
+        self.page_sessions = self.path / "web-sessions.json"
         self._lock: int | None = None
         self._socket_folder: int | None = None
 
@@ -71,6 +72,15 @@ class DataFolder:
         if self._socket_folder is None:
             self._socket_folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return f"/proc/self/fd/{self._socket_folder}/{self.socket.name}"
+
+    @staticmethod
+    def write_private(path: Path, content: bytes) -> None:
+        """Write a file that only its owner reads, all at once."""
+        aside = path.with_name(path.name + ".new")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        aside.replace(path)
 
     def write_ready(self, content: Mapping[str, object]) -> None:
         """Say to whoever waits that the server is ready, and where; all at once."""

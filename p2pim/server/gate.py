@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -53,16 +55,18 @@ class Gate:
         self._by_host: dict[str, int] = {}
         self._complaints = TokenBucket(COMPLAINTS_PER_SECOND, COMPLAINTS_PER_SECOND, clock.seconds())
         self._suppressed = 0
+        self.refused: Callable[[str, str, str, str], None] = lambda host, user, code, reason: None
+        """Told of everybody who was not let in: address, name as claimed, code, reason."""
 
     def admit(self, host: str, port: int) -> Admission | None:
         """A place for a connection from ``host``, or None, with the reason in the log."""
         key = host_key(host)
         held = self._by_host.get(key, 0)
         if self.strangers >= UNAUTHENTICATED:
-            self.complain(host, "too many connections have not signed in yet")
+            self.complain(host, "too many connections have not signed in yet", "server-full")
             return None
         if held >= self.per_address and not is_loopback(host):
-            self.complain(host, "this address holds too many connections")
+            self.complain(host, "this address holds too many connections", "too-many-connections")
             return None
         self._by_host[key] = held + 1
         self.strangers += 1
@@ -77,8 +81,14 @@ class Gate:
         if not self._by_host[key]:
             del self._by_host[key]
 
-    def complain(self, host: str, reason: str) -> None:
-        """Log that a connection from ``host`` was refused or cut, unless there are too many such lines already."""
+    def complain(self, host: str, reason: str, code: str = "", user: str = "") -> None:
+        """Log that a connection from ``host`` was refused or cut, unless there are too many such lines already.
+
+        :param code: why a stranger was not let in; empty when it was somebody who had signed in.
+        :param user: who they said to be.
+        """
+        if code:
+            self.refused(host, user, code, reason)
         if self._complaints.take(self._clock.seconds()):
             self._suppressed += 1
             return

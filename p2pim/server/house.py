@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from p2pim.core.counters import CounterTable
+from p2pim.core.counters import CounterTable, Increase
 from p2pim.core.limits import EVERYONE_ROSTER
 from p2pim.core.presence import PresenceGraph
+from p2pim.core.series import Reading
 from p2pim.net.server_tls import ServerTls
 from p2pim.net.stream import Flusher
 from p2pim.server.beside import BesideP2p
 from p2pim.server.connection import ServerConnection
 from p2pim.server.devices import Devices
+from p2pim.server.direct import DirectTotals
 from p2pim.server.gate import Gate
 from p2pim.server.group_mail import GroupMail
 from p2pim.server.groups import GroupDesk
 from p2pim.server.guests import GuestDesk
+from p2pim.server.health import Health
 from p2pim.server.keys import Keys
+from p2pim.server.live import LiveTable, StoredTotals
 from p2pim.server.mail import Mail
 from p2pim.server.mailboxes import Mailboxes
+from p2pim.server.meter import Meter
 from p2pim.server.names import KnownNames
 from p2pim.server.passwords import Passwords
 from p2pim.server.port import PortFactory
 from p2pim.server.presence import Announcer
+from p2pim.server.refusals import Refusals
 from p2pim.server.relay import Relay
 from p2pim.server.requests import Answer, Requests
 from p2pim.server.sessions import Directory, Session
@@ -43,7 +50,9 @@ from p2pim.wire.messages import (
     AckMail,
     ChangeGroup,
     ClaimKeys,
+    DirectReport,
     FetchMail,
+    Got,
     ListDevices,
     ListGroups,
     MeetGuests,
@@ -54,6 +63,7 @@ from p2pim.wire.messages import (
     RemoveDevice,
     RenameDevice,
     SayToGuest,
+    SendToGroup,
     SignIn,
 )
 
@@ -88,6 +98,7 @@ class House:
         self.settings = settings
         self.passwords = passwords
         self.wall = wall
+        self.random_bytes = random_bytes
         self.store = Store(database)
         self.flusher = Flusher(clock)
         self.counters = CounterTable()
@@ -100,13 +111,23 @@ class House:
         self.take_bulk = self.files.take
         self._make_post(clock, wall)
         self._make_guests(clock, wall, random_bytes)
+        self.direct = DirectTotals(clock)
         self.request = self._make_requests(clock).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
+        self.refusals = Refusals(wall)
+        self.gate.refused = self.refusals.add
         self.port = PortFactory(self.gate, self, tls, self.splices.take)
         self.connections: dict[ServerConnection, None] = {}
+        self.started = wall()
+        self.listening: dict[str, str | None] = {}
+        """Every address that is listened on, by what for: ``tcp``, ``udp``, ``web``."""
         self.tls = tls
         self._counting = DeferredLock()
+        self._counted: Callable[[Iterable[Increase]], None] | None = None
+        self.meter = Meter(clock, self.store, self.read_counters, wall)
+        self.health = Health(clock, self.store, self.meter.write)
+        self.live = LiveTable(self)
         self._desk = SignInDesk(
             clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
         )
@@ -125,7 +146,8 @@ class House:
 
     def _make_requests(self, clock: IReactorTime) -> Requests:
         return Requests(
-            clock, self.store, self.users, self.names, self.splices, self.mail.got, self.group_mail.take,
+            clock, self.store, self.users, self.names, self.splices,
+            {Got: self.mail.got, SendToGroup: self.group_mail.take, DirectReport: self.direct.take},
             self._further_answers(),
         )  # fmt: skip
 
@@ -236,9 +258,42 @@ class House:
         except Exception as error:  # noqa: BLE001 - nothing may stop the counting
             self.counters.put_back(increases)
             _log.error("the counters could not be written: {reason}", reason=str(error))
+            return
+        if self._counted is not None:
+            self._counted(increases)
+
+    # --- for the operator
+
+    def watch(
+        self, touched: Callable[[str], None] | None, counted: Callable[[Iterable[Increase]], None] | None
+    ) -> None:
+        """Tell ``touched`` of everybody who comes, goes or changes, and ``counted`` of what was counted and stored."""
+        self.announcer.touched, self._counted = touched, counted
+
+    async def read_totals(self, names: list[str], use: Callable[[Mapping[str, StoredTotals]], None]) -> None:
+        """See `p2pim.server.live.Watched`."""
+
+        async def read() -> None:
+            use(await self.store.read(partial(accounts.read_totals, names=names)))
+
+        await self._counting.run(lambda: Deferred.fromCoroutine(read()))
+
+    def read_counters(self) -> Reading:
+        """What the counters say at this moment."""
+        counters, p2p = self.counters, self.beside.counters()
+        requests = p2p["requests"] if p2p is not None else 0
+        return Reading(
+            connections=self.gate.connections,
+            messages=counters.messages,
+            relayed=counters.message_bytes + counters.spliced_bytes + self.files.uploaded,
+            requests=requests if isinstance(requests, int) else 0,
+            direct_messages=self.direct.messages,
+            direct=self.direct.bytes,
+        )
 
     def farewell(self, reason: str, message: str) -> None:
         """Tell everybody that it is over, and close."""
+        self.health.stopping = True
         self.announcer.stop()
         for connection in list(self.connections):
             connection.sign_out(reason, message)

@@ -25,7 +25,7 @@ from p2pim.errors import NoSuchUser, P2pimError, StorageError, Usage
 from p2pim.net.certificates import fingerprint_of_pem, format_fingerprint
 from p2pim.net.server_tls import make_context
 from p2pim.server.folder import DataFolder
-from p2pim.storage import accounts, groups, mail, stored_files
+from p2pim.storage import accounts, groups, mail, operator, stored_files
 from p2pim.storage.database import prepare_file
 
 Json = dict[str, Any]
@@ -114,6 +114,12 @@ def stats(db: sqlite3.Connection, params: Params, now: float) -> Json:
     users = [{**user, "online": False, "sessions": []} for user in accounts.list_accounts(db)]
     return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None,
             "mail": mail.totals(db), "files": stored_files.totals(db)}  # fmt: skip
+
+
+def operator_password(db: sqlite3.Connection, params: Params, now: float) -> Json:
+    """Set the password of the operator's page (a hash here)."""
+    operator.set_password(db, text_of(params, "password"))
+    return {"operator": True}
 
 
 # --- the database as a whole
@@ -227,6 +233,7 @@ WRITES: dict[str, Operation] = {
     "user-enable": user_enable,
     "user-password": user_password,
     "invite": invite,
+    "operator-password": operator_password,
 }
 
 
@@ -241,5 +248,5 @@ def reads(folder: DataFolder) -> dict[str, Operation]:
     }
 
 
-HASHED = ("user-add", "user-password")
+HASHED = ("user-add", "user-password", "operator-password")
 """Operations whose ``password`` is to be hashed before they are carried out."""

@@ -65,7 +65,7 @@ class PortFactory(Factory):
         def gone(reason: str) -> None:
             decided()
             admission.release()
-            self._gate.complain(admission.host, reason)
+            self._gate.complain(admission.host, reason, "no-handshake")
 
         first = FirstBytes(tls, splice, gone)
         self._undecided[first] = admission

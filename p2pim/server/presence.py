@@ -29,6 +29,8 @@ class Announcer:
         self._stopped = False
         self.heard: Callable[[str], None] = lambda name: None
         """Called with the name of everyone whose presence may look different now."""
+        self.touched: Callable[[str], None] | None = None
+        """Told of everybody who comes, goes or changes, if somebody wants to know."""
 
     # --- what others see
 
@@ -72,6 +74,8 @@ class Announcer:
         """The presence of ``name`` may look different now. Called before a user leaves the graph, too."""
         self._changed[name] = self.graph.blocked_by(name)
         self.heard(name)
+        if self.touched is not None:
+            self.touched(name)
         if self._call is None and not self._stopped:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 

@@ -33,7 +33,6 @@ from p2pim.wire.messages import (
     Device,
     Failed,
     Found,
-    Got,
     LookUp,
     Message,
     OpenSplice,
@@ -41,7 +40,6 @@ from p2pim.wire.messages import (
     Ping,
     Pong,
     RemoveContact,
-    SendToGroup,
     SetStatus,
     SignOut,
     SpliceTickets,
@@ -56,8 +54,7 @@ Answer = Callable[[Session, Any], Coroutine[Any, Any, Message]]
 class Requests:
     """Carries out requests and answers them.
 
-    :param got: takes the confirmations of forwarded mail.
-    :param to_group: takes messages to groups.
+    :param notices: who takes what is not answered, or not by ``id``, by the type of the message.
     :param answers: who answers what is not answered here, by the type of the request.
     """
 
@@ -68,8 +65,7 @@ class Requests:
         users: Users,
         names: KnownNames,
         splices: SpliceDesk,
-        got: Callable[[Session, Got], None],
-        to_group: Callable[[Session, SendToGroup], None],
+        notices: Mapping[type[Message], Callable[[Session, Any], None]],
         answers: Mapping[type[Message], Answer],
     ) -> None:
         self._clock = clock
@@ -78,8 +74,11 @@ class Requests:
         self._announcer = users.announcer
         self._names = names
         self._splices = splices
-        self._got = got
-        self._to_group = to_group
+        self._notices: dict[type[Message], Callable[[Session, Any], None]] = {
+            SetStatus: self._set_status,
+            SignOut: self._sign_out,
+            **notices,
+        }
         desk = ContactDesk(clock, store, users.announcer, splices)
         self._answers: dict[type[Message], Answer] = {
             AddContact: desk.add,
@@ -98,14 +97,8 @@ class Requests:
         """
         if isinstance(message, Ping):
             session.send(Pong(message.nonce))
-        elif isinstance(message, Got):
-            self._got(session, message)
-        elif isinstance(message, SendToGroup):
-            self._to_group(session, message)
-        elif isinstance(message, SetStatus):
-            self._set_status(session, message)
-        elif isinstance(message, SignOut):
-            self._sign_out(session, message)
+        elif type(message) in self._notices:
+            self._notices[type(message)](session, message)
         elif type(message) in self._answers:
             self._ask(session, message)
         elif not isinstance(message, Pong):

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address
-from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, STOP_WAIT, STORE_SWEEP, SWEEP
+from p2pim.core.limits import BACKLOG, COUNTER_FLUSH, SERIES_SAMPLE, SERIES_WRITE, STOP_WAIT, STORE_SWEEP, SWEEP
 from p2pim.errors import BadConfig, P2pimError, StorageError
 from p2pim.net.certificates import ensure_certificate, format_fingerprint
 from p2pim.net.poll import AVAILABLE, Poll
@@ -25,6 +25,7 @@ from p2pim.server.beside import BesideP2p, MakeP2p
 from p2pim.server.classic_service import ClassicService
 from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
+from p2pim.server.page import IOperatorPage, MakePage
 from p2pim.server.passwords import Passwords, PasswordThreads
 from p2pim.server.settings import ServerSettings
 from p2pim.server.store_bulk import DiskThreads
@@ -57,11 +58,18 @@ class ServerService(Service):
     :param reactor: with a steady clock (see `p2pim.net.process`).
     :param load: gives the settings, now and at each reload.
     :param make_p2p: makes the P2P server beside this one; None: there is none, whatever the settings say.
+    :param make_page: makes the operator's page; likewise.
     """
 
     name = "p2pim-server"
 
-    def __init__(self, reactor: Any, load: Callable[[], ServerSettings], make_p2p: MakeP2p | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        load: Callable[[], ServerSettings],
+        make_p2p: MakeP2p | None = None,
+        make_page: MakePage | None = None,
+    ) -> None:
         self._reactor = reactor
         self._load = load
         self.settings = load()
@@ -75,6 +83,8 @@ class ServerService(Service):
         self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
         self.classic: ClassicService | None = None
+        self._make_page = make_page
+        self._page: IOperatorPage | None = None
 
     # --- up
 
@@ -111,15 +121,16 @@ class ServerService(Service):
         )  # fmt: skip
         self._poll = Poll(self._reactor, self.house.flusher) if AVAILABLE else None
         self._ports.append(self._listen_for_clients(self.house))
-        self._ports.append(self._listen_for_operators(self.house))
         self.classic = ClassicService(self._reactor, self.house.names.exists, self.house.guests, os.urandom)
         self.classic.open(self.settings.classic)
+        self._listen_for_operators(self.house)
         self._threads.start()
         self._disk.start()
         self._every(STORE_SWEEP, self._expire_files, now=True)
         self._every(SWEEP, self.house.sweep)
         self._every(SWEEP, self.classic.sweep)
         self._every(COUNTER_FLUSH, self.house.write_counters)
+        self._keep_series(self.house)
         self._reactor.callWhenRunning(self._ready)
 
     def _stored(self) -> StoredFolder:
@@ -139,10 +150,24 @@ class ServerService(Service):
 
         return self.beside.listen(server.interface, server.port, self.settings.p2p, listen_tcp)
 
-    def _listen_for_operators(self, house: House) -> Any:
+    def _listen_for_operators(self, house: House) -> None:
+        desk = AdminDesk(house, self.folder)
+        if self._make_page is not None:
+            self._page = desk.page = self._make_page(house, desk, self.folder)
+            self._page.open(self.settings, self._tcp_port(), certificate_files(self.settings, self.folder))
         self.folder.socket.unlink(missing_ok=True)  # of a server that was killed: the lock is ours
-        factory = AdminFactory(AdminDesk(house, self.folder))
-        return self._reactor.listenUNIX(self.folder.socket_address(), factory, mode=0o600)
+        factory = AdminFactory(desk)
+        self._ports.append(self._reactor.listenUNIX(self.folder.socket_address(), factory, mode=0o600))
+
+    def _tcp_port(self) -> int:
+        port: int = self._ports[0].getHost().port
+        return port
+
+    def _keep_series(self, house: House) -> None:
+        loaded = Deferred.fromCoroutine(house.meter.load())
+        loaded.addErrback(lambda failure: _log.error("no earlier plots: {reason}", reason=failure.getErrorMessage()))
+        self._every(SERIES_SAMPLE, house.meter.sample)
+        self._every(SERIES_WRITE, house.meter.write)
 
     def _expire_files(self) -> Deferred[None]:
         assert self.house is not None
@@ -167,14 +192,15 @@ class ServerService(Service):
     def _write_ready(self) -> dict[str, Any]:
         assert self.house is not None
         host = self._ports[0].getHost()
-        content = {
+        content: dict[str, Any] = {
             "tcp": format_address(host.host, host.port),
             "udp": self.beside.address,
-            "web": None,
             "classic": self.classic.address if self.classic is not None else None,
+            "web": self._page.address if self._page is not None else None,
             "fingerprint": format_fingerprint(self.house.tls.fingerprint),
             "pid": os.getpid(),
         }
+        self.house.listening = {key: content[key] for key in ("tcp", "udp", "web")}
         self.folder.write_ready(content)
         return content
 
@@ -194,9 +220,11 @@ class ServerService(Service):
                 _log.warn("server.{key} has changed, which needs a restart", key=key)
         self.settings, told = settings, self.house.p2p_server()
         self.house.use(settings)
-        self.beside.use(self._ports[0].getHost().port, settings.p2p)
         if self.classic is not None:
             self.classic.use(settings.classic).addCallback(lambda _: self._write_ready() if self.running else None)
+        self.beside.use(self._tcp_port(), settings.p2p)
+        if self._page is not None:
+            self._page.use(settings, self._tcp_port(), certificate_files(settings, self.folder))
         if self.house.p2p_server() != told:
             self.house.tell_p2p_server()
         self._write_ready()
@@ -216,10 +244,14 @@ class ServerService(Service):
         self.beside.stop()
         if self.classic is not None:
             await self.classic.close()
+        if self._page is not None:
+            await self._page.close()
         await DeferredList([port.stopListening() for port in self._ports])
         if self.house is not None:
             await self._take_leave(self.house)
             await self.house.write_counters()
+            self.house.meter.sample()
+            await self.house.meter.write()
             await self.house.files.let_go()
         if self._poll is not None:
             self._poll.close()

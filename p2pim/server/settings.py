@@ -125,9 +125,14 @@ class ClassicSection(Struct, frozen=True, kw_only=True):
 
 
 class WebSection(Struct, frozen=True, kw_only=True):
-    """``[web]``: the operator's page; an address and port, or "none"."""
+    """``[web]``: the operator's page."""
 
-    address: str = "none"
+    address: str = "auto"
+    """``ADDR:PORT``; "auto": loopback, at the TCP port + 2 or any free one; "none": there is no page."""
+    hosts: list[Annotated[str, Meta(max_length=255)]] = []
+    """Further names under which browsers may ask for it."""
+    metrics_token_file: str = ""
+    """Whoever shows what is in this file may read ``/metrics``; empty: nobody by a token."""
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):

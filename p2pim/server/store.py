@@ -35,6 +35,8 @@ class Store:
     def __init__(self, database: IDatabase) -> None:
         self._database = database
         self.revocations = 0
+        self.failing = False
+        """Whether the last attempt at a commit failed."""
         self._revisions = [0] * LIST_REVISIONS
 
     def lists_changed(self, *names: str) -> None:
@@ -62,6 +64,12 @@ class Store:
         :raises DatabaseDown: nothing of it was kept.
         """
         try:
-            return await self._database.write(work)
+            result = await self._database.write(work)
+        except DatabaseDown:
+            self.failing = True
+            raise
         except sqlite3.Error as error:
+            self.failing = True
             raise DatabaseDown(f"The server's database could not commit: {error}") from error
+        self.failing = False
+        return result

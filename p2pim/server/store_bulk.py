@@ -73,6 +73,8 @@ class BulkDesk(Protocol):
     """Who looks after the rows."""
 
     threads: Threads
+    uploaded: int
+    """Bytes received from senders since the server started."""
 
     def seconds(self) -> float:
         """The clock's time."""
@@ -177,6 +179,7 @@ class Upload(Bulk):
             raise BadMessage("A chunk came that does not follow the one before it.")
         self._moved = self._desk.seconds()
         self._received += len(message.data)
+        self._desk.uploaded += len(message.data)
         self._pending.append(message.data)
         self._waiting += len(message.data)
         if self._waiting > STORE_PENDING and self._connection is not None:

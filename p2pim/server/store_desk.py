@@ -74,6 +74,8 @@ class StoreDesk:
     ) -> None:
         self.section = FilesSection()
         self.threads = threads
+        self.uploaded = 0
+        """Bytes received from senders since the server started."""
         self._clock = clock
         self._store = store
         self._directory = directory

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from p2pim.core.counters import Increase
 from p2pim.core.limits import CONTACTS, DEVICES, TOKEN_LIFETIME, TOKEN_TOUCH
 from p2pim.errors import AccountDisabled, BadToken, InviteNeeded, NameTaken, NoSuchUser, TooMany, UnknownUser
 from p2pim.storage.contacts import Lists, ids_of, load_lists
+
+_AT_ONCE = 500
+"""Names in one question: SQLite takes some 32,000 parameters, older ones 999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,29 @@ def list_accounts(db: sqlite3.Connection) -> list[dict[str, Any]]:
         " FROM accounts ORDER BY name"
     )
     return [{**dict(row), "disabled": bool(row["disabled"])} for row in rows]
+
+
+def read_totals(db: sqlite3.Connection, names: Sequence[str]) -> dict[str, tuple[int, float | None, int, float | None]]:
+    """Of each of these users: messages up, when last, messages down, when last."""
+    found: dict[str, tuple[int, float | None, int, float | None]] = {}
+    for begin in range(0, len(names), _AT_ONCE):
+        some = names[begin : begin + _AT_ONCE]
+        marks = ",".join("?" * len(some))
+        query = f"SELECT name, uploads, last_up, downloads, last_down FROM accounts WHERE name IN ({marks})"  # noqa: S608
+        found.update((row[0], (row[1], row[2], row[3], row[4])) for row in db.execute(query, some))
+    return found
+
+
+def count(db: sqlite3.Connection) -> int:
+    """How many accounts there are."""
+    (number,) = db.execute("SELECT count(*) FROM accounts").fetchone()
+    return int(number)
+
+
+def list_disabled(db: sqlite3.Connection, most: int) -> list[str]:
+    """Accounts that are switched off, by name."""
+    rows = db.execute("SELECT name FROM accounts WHERE disabled ORDER BY name LIMIT ?", (most,))
+    return [row[0] for row in rows]
 
 
 def _one(cursor: sqlite3.Cursor) -> None:

@@ -302,6 +302,17 @@ def totals(db: sqlite3.Connection) -> dict[str, Any]:
     return dict(row)
 
 
+def largest(db: sqlite3.Connection, most: int) -> list[dict[str, Any]]:
+    """The accounts for which most waits: user, devices, messages, bytes."""
+    rows = db.execute(
+        "SELECT a.name AS user, count(*) AS devices, sum(m.messages) AS messages, sum(m.bytes) AS bytes"
+        " FROM mailboxes m JOIN accounts a ON a.id = m.account WHERE m.messages > 0"
+        " GROUP BY a.id ORDER BY bytes DESC, user LIMIT ?",
+        (most,),
+    )
+    return [dict(row) for row in rows]
+
+
 def problems(db: sqlite3.Connection) -> Iterable[str]:
     """Mailboxes whose totals are not those of their mail, a line each."""
     rows = db.execute(

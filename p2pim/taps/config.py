@@ -50,6 +50,21 @@ def load_config(
     return _convert(merged, settings, strict=False, source="configuration")
 
 
+def given_keys(
+    settings: type[Settings],
+    section: str,
+    file: Path | None,
+    environ: Mapping[str, str],
+    options: Mapping[str, Mapping[str, Any]],
+) -> frozenset[str]:
+    """The keys of ``section`` that are not left at their defaults, whatever they are set to; as for `load_config`."""
+    known = {field.name: _keys(field.type) for field in msgspec.structs.fields(settings)}
+    parts: list[Mapping[str, Mapping[str, Any]]] = [_read_environment(environ, known), options]
+    if file is not None:
+        parts.append(_read_file(file, known))
+    return frozenset(key for part in parts for key, value in part.get(section, {}).items() if value is not None)
+
+
 def _merge(merged: Raw, added: Mapping[str, Mapping[str, Any]], source: str, *, strict: bool, settings: type) -> None:
     """Check ``added`` by itself, so that a mistake is told with its source, then lay it over ``merged``."""
     _convert(added, settings, strict=strict, source=source)

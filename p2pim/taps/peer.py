@@ -23,7 +23,7 @@ from p2pim.errors import BadConfig, NotSignedIn, P2pimError, Usage
 from p2pim.net.process import keep_freed_memory, use_steady_clock
 from p2pim.peer.api import Peer
 from p2pim.peer.states import PeerSettings
-from p2pim.taps.config import load_config
+from p2pim.taps.config import given_keys, load_config
 from p2pim.web.address import PageAddress, parse_page_address
 from p2pim.web.agent import Agent
 
@@ -110,18 +110,28 @@ def config_from(options: Options) -> PeerConfig:
     return load_config(PeerConfig, file, os.environ, {"peer": {"home": home}})
 
 
+def fixed_by(options: Options) -> frozenset[str]:
+    """The settings that these options, the environment and the file they name set: no window changes them."""
+    file = Path(options["config"]).absolute() if options["config"] else None
+    return given_keys(PeerConfig, "peer", file, os.environ, {}) - {"home", "web"}
+
+
 class PeerService(Service):
     """Runs an agent.
 
     :param load: gives the configuration, now and at each reload.
+    :param fixed: gives the names of the settings that it sets.
     """
 
     name = "p2pim-peer"
     log = Logger()
 
-    def __init__(self, reactor: Any, load: Callable[[], PeerConfig]) -> None:
+    def __init__(
+        self, reactor: Any, load: Callable[[], PeerConfig], fixed: Callable[[], frozenset[str]] = frozenset
+    ) -> None:
         self._reactor = reactor
         self._load = load
+        self._fixed = fixed
         self._config = load()
         self._settings = self._config.settings()
         self._page = self._config.page()
@@ -157,7 +167,7 @@ class PeerService(Service):
             self._watch(Deferred.fromCoroutine(self._begin_anew()))
 
     def _begin(self) -> None:
-        peer = Peer(self._reactor, self._config.home, self._settings)
+        peer = Peer(self._reactor, self._config.home, self._settings, fixed=self._fixed())
         if not peer.signed_in_here:
             peer.home.unlock()
             raise NotSignedIn
@@ -217,4 +227,4 @@ def makeService(options: Options) -> IService:
 
     use_steady_clock(reactor)
     keep_freed_memory()
-    return SignallingPeerService(reactor, lambda: config_from(options))
+    return SignallingPeerService(reactor, lambda: config_from(options), lambda: fixed_by(options))

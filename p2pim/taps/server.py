@@ -18,10 +18,15 @@ from p2pim.errors import BadConfig, P2pimError
 from p2pim.net.process import use_steady_clock
 from p2pim.p2pserver.service import P2pService
 from p2pim.p2pserver.sockets import P2pSettings
+from p2pim.server.admin_socket import AdminDesk
 from p2pim.server.beside import LAST_PORT
+from p2pim.server.folder import DataFolder
+from p2pim.server.house import House
 from p2pim.server.service import ServerService
 from p2pim.server.settings import P2pSection, ServerSettings
 from p2pim.taps.config import load_config
+from p2pim.web.operator.access import LocalOperator
+from p2pim.web.operator.page import OperatorPage, read_address
 
 
 class Options(usage.Options):
@@ -34,7 +39,7 @@ class Options(usage.Options):
         ["port", "p", None, "TCP port; 0 picks a free one. [default: 4530]"],
         ["interface", "i", None, "Address to listen on. [default: all of IPv4]"],
         ["data", "d", None, "Folder of the database, certificate and ready.json."],
-        ["web", None, None, 'Operator\'s page, ADDR:PORT or "none".'],
+        ["web", None, None, 'Operator\'s page, ADDR:PORT, "auto" or "none". [default: loopback, TCP port + 2]'],
     ]
     optFlags = [["no-p2p", None, "Do not run the P2P server on UDP."]]  # noqa: RUF012
 
@@ -99,6 +104,7 @@ def settings_from(options: Options) -> ServerSettings:
     file = Path(options["config"]).absolute() if options["config"] else None
     settings = load_config(ServerSettings, file, os.environ, given)
     check_p2p(settings)
+    read_address(settings.web, settings.server.port)
     return settings
 
 
@@ -139,6 +145,9 @@ def makeService(options: Options) -> IService:
     def make_p2p(interface: str, port: int, section: P2pSection) -> IntegratedP2p:
         return IntegratedP2p(reactor, interface, port, section)
 
+    def make_page(house: House, desk: AdminDesk, folder: DataFolder) -> OperatorPage:
+        return OperatorPage(reactor, house, desk, folder, LocalOperator(house.clock))
+
     use_steady_clock(reactor)
     allow_many_connections()
-    return SignallingServerService(reactor, lambda: settings_from(options), make_p2p)
+    return SignallingServerService(reactor, lambda: settings_from(options), make_p2p, make_page)

@@ -13,12 +13,14 @@ from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.control import ControlSocket
 from p2pim.peer.events import Event, SignedIn, SignedOut, as_json
-from p2pim.peer.local_api import LocalApi
+from p2pim.peer.local_api import LocalApi, Table
 from p2pim.peer.local_people import Item, Params
 from p2pim.web.address import PageAddress
 from p2pim.web.chat import ChatPage
+from p2pim.web.drop_calls import DropCalls
 from p2pim.web.local_http import LocalHttp
 from p2pim.web.sse import EventLog
+from p2pim.web.transfer_file import TransferFiles
 
 
 class Agent:
@@ -37,6 +39,7 @@ class Agent:
         self._socket: ControlSocket | None = None
         self._page_address = page
         self._page: ChatPage | None = None
+        self._drops = DropCalls(reactor, peer)
         self._events = EventLog(peer.home.random_bytes(8).hex())
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -48,9 +51,13 @@ class Agent:
         home = self.peer.home
         home.ready.unlink(missing_ok=True)
         await self.peer.opened()
-        api = LocalApi(self.peer, self._end_soon, {"web-link": (Params, self._web_link)})
+        more: Table = {"web-link": (Params, self._web_link), **self._drops.methods}
+        api = LocalApi(self.peer, self._end_soon, more)
+        await self._drops.start()
+        local = LocalHttp(api, self._events, self._reactor, without=("web-link",))
+        served = (local, self._drops, TransferFiles(self.peer))
         if self._page_address is not None:
-            self._page = ChatPage(self._reactor, home, time.time, LocalHttp(api, self._events, self._reactor))
+            self._page = ChatPage(self._reactor, home, time.time, served)
             self._page.listen(self._page_address)
         self._socket = ControlSocket(self._reactor, home.socket, api)
         self._unsubscribe = self.peer.subscribe(self._event)
@@ -68,6 +75,7 @@ class Agent:
             await self._socket.close()
             self._socket = None
         await self.peer.stop()
+        self._drops.stop()
 
     async def _web_link(self, peer: Peer, params: Params, item: Item) -> dict[str, Any]:
         if self._page is None:
@@ -76,6 +84,7 @@ class Agent:
 
     def _event(self, event: Event) -> None:
         self._events.add(as_json(event))
+        self._drops.event(event)
         if isinstance(event, SignedIn):
             self._ready(event)
         elif isinstance(event, SignedOut) and event.reason != "logout":

@@ -36,10 +36,10 @@ STATUSES: Final = {
     "usage": 400, "bad-name": 400, "bad-config": 400, "bad-p2p-server": 400,
     "not-entered": 401, "not-signed-in": 401,
     "link-spent": 403, "foreign-request": 403, "blocked": 403, "refused": 403,
-    "no-such-page": 404, "no-such-user": 404, "no-such-transfer": 404, "no-such-group": 404,
+    "no-such-page": 404, "no-such-user": 404, "no-such-transfer": 404, "no-such-group": 404, "no-such-drop": 404,
     "wrong-method": 405, "too-large": 413, "wrong-type": 415, "rate-limited": 429, "too-many": 409,
     "interrupted": 499, "server-unreachable": 503, "database-down": 503, "storage-error": 503, "server-stopping": 503,
-    "timed-out": 504,
+    "timed-out": 504, "no-space": 507, "unsafe-name": 400,
 }  # fmt: skip
 """HTTP's status of each error; those that are not here tell of a state that does not fit (409) or a defect (500)."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -15,22 +16,26 @@ from p2pim.web.answers import Answer, see_other
 from p2pim.web.assets import Assets, error_pages
 from p2pim.web.guard import Guard, Links, Sessions, cookie_name, kept_in, loopback_hosts
 from p2pim.web.http import WebRequest, WebSite
-from p2pim.web.local_http import LocalHttp
 from p2pim.web.routing import OPEN, Routes
 
-SOCKET_ONLY: Final = ("web-link",)
-"""Methods that the page itself cannot call: a link lets another browser in."""
+
+class Served(Protocol):
+    """A part of what is served."""
+
+    def serve(self, routes: Routes) -> None:
+        """Put it in its place."""
 
 
 class ChatPage:
     """The page of ``home``, until `close`.
 
     :param wall: the time in seconds since 1970.
+    :param served: what is behind the page.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, home: Home, wall: Any, api: LocalHttp) -> None:
+    def __init__(self, reactor: Any, home: Home, wall: Any, served: Sequence[Served]) -> None:
         self._reactor = reactor
         self._home = home
         self._assets = Assets()
@@ -45,7 +50,8 @@ class ChatPage:
         routes.add("GET", "/", self._get_page, OPEN)
         routes.add("GET", "/enter/{token}", self._enter, OPEN)
         self._assets.serve(routes)
-        api.serve(routes, without=SOCKET_ONLY)
+        for each in served:
+            each.serve(routes)
         self.site = WebSite(reactor, routes, error_pages(self._assets), self._guard)
 
     def listen(self, wanted: PageAddress) -> None:

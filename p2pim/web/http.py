@@ -209,11 +209,14 @@ class WebRequest(Request):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Whoever asked has gone: nothing is done for nobody."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self._lose_sink()
+        if self._work is not None:
+            self._work.cancel()
+
+    def _lose_sink(self) -> None:
         sink, self.sink = self.sink, None
         if sink is not None:
             sink.lost()
-        if self._work is not None:
-            self._work.cancel()
 
     # --- answers
 
@@ -224,9 +227,6 @@ class WebRequest(Request):
 
     def _failed(self, failure: Failure) -> None:
         self._work = None
-        sink, self.sink = self.sink, None
-        if sink is not None:
-            sink.lost()
         if self._disconnected or failure.check(CancelledError):
             if not self._disconnected and not self.finished:
                 self.channel.abort()
@@ -234,6 +234,7 @@ class WebRequest(Request):
         self._refuse(failure.value)
 
     def _refuse(self, error: BaseException | None) -> None:
+        self._lose_sink()
         if self.startedWriting:  # the head went out already: an end in the middle says that it failed
             self.channel.abort()
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from p2pim import __version__
-from p2pim.errors import P2pimError
+from p2pim.errors import NoSuchPage, P2pimError
 from p2pim.peer.local_api import LocalApi
 from p2pim.web.answers import Answer, encode, error_report, failed, json_answer
 from p2pim.web.http import WebRequest
@@ -26,34 +26,32 @@ class LocalHttp:
 
     :param events: what ``GET /api/1/events`` tells.
     :param clock: for signs of life in it.
+    :param without: methods that are not there.
     """
 
-    def __init__(self, api: LocalApi, events: EventLog, clock: Any) -> None:
+    def __init__(self, api: LocalApi, events: EventLog, clock: Any, without: tuple[str, ...] = ()) -> None:
         self._api = api
         self._events = events
         self._clock = clock
+        self._without = without
 
-    def serve(self, routes: Routes, *, without: tuple[str, ...] = ()) -> None:
-        """Put the API where it belongs; the methods ``without`` are not there."""
-
-        async def about(request: WebRequest) -> Answer:
-            methods = [name for name in self._api.methods if name not in without]
-            return json_answer({"api": API_VERSION, "version": __version__, "methods": methods})
-
-        async def call(request: WebRequest) -> Answer | None:
-            return await self._call(request, without)
-
-        routes.add("GET", "/api/1", about, API)
+    def serve(self, routes: Routes) -> None:
+        """Put the API where it belongs."""
+        routes.add("GET", "/api/1", self._about, API)
         routes.add("GET", "/api/1/events", self._get_events, API)
-        routes.add("POST", "/api/1/{method}", call, API)
+        routes.add("POST", "/api/1/{method}", self._call, API)
+
+    async def _about(self, request: WebRequest) -> Answer:
+        methods = [name for name in self._api.methods if name not in self._without]
+        return json_answer({"api": API_VERSION, "version": __version__, "methods": methods})
 
     async def _get_events(self, request: WebRequest) -> None:
         await serve_events(request, self._events.watch, self._clock)
 
-    async def _call(self, request: WebRequest, without: tuple[str, ...]) -> Answer | None:
+    async def _call(self, request: WebRequest) -> Answer | None:
         method, params = request.facts["method"], request.json()
-        if method in without:
-            method = ""
+        if method in self._without:
+            raise NoSuchPage
         if ITEMS not in request.header("accept"):
             return json_answer(await self._api.call(method, params, lambda item: None))
         return await self._call_with_items(request, method, params)

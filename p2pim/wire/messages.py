@@ -61,6 +61,7 @@ from p2pim.wire.people import (
     SetStatus,
     WhoIsOnline,
 )
+from p2pim.wire.reports import DIRECT_REPORTS, DirectReport
 from p2pim.wire.store import (
     AskStored,
     BulkReady,
@@ -78,12 +79,14 @@ from p2pim.wire.store import (
 
 __all__ = [
     "ALPN",
+    "DIRECT_REPORTS",
     "FEATURES",
     "GUESTS",
     "MESSAGE",
     "OLDEST_VERSION",
     "P2P_SERVER_CHANGES",
     "PROTOCOL_VERSION",
+    "SERVER_FEATURES",
     "SIGNAL",
     "AckMail",
     "AddContact",
@@ -96,6 +99,7 @@ __all__ = [
     "DeviceId",
     "DeviceLists",
     "DevicesChanged",
+    "DirectReport",
     "Done",
     "Failed",
     "FetchMail",
@@ -173,6 +177,8 @@ GUESTS: Final = "guests"
 """`p2pim.wire.guests.GuestsOffered`, and what may follow it."""
 FEATURES: Final = (P2P_SERVER_CHANGES, GUESTS)
 """All that the clients of this software understand."""
+SERVER_FEATURES: Final = (DIRECT_REPORTS,)
+"""What the servers of this software understand beyond what every server of this version does."""
 
 
 # --- client to server
@@ -283,6 +289,9 @@ class Welcome(Message, frozen=True, tag=30):
     """How many one-time keys of this device the server has; -1 when it does not even know the device's identity."""
     mail: int = 0
     """How much mail waits."""
+    features: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
+    """What the server understands beyond the first version, as in `Hello`: it closes a connection that brings anything
+    else that is new."""
 
 
 class Refused(Message, frozen=True, tag=31):
@@ -346,7 +355,7 @@ FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
     | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup | OpenUpload | OpenDownload | DropStored | UseTicket
-    | Chunk | AskStored | MeetGuests | SayToGuest
+    | Chunk | AskStored | DirectReport | MeetGuests | SayToGuest
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong

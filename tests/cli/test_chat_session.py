@@ -39,7 +39,10 @@ class ChatCase(SynchronousTestCase):
         )
         self.drawn = 0
         self.clock = Clock()
-        self.session = ChatSession(self.clock, self.backend, "bob", "p2pim", self.draw, lambda: 0.0)
+        self.talk_with("bob")
+
+    def talk_with(self, user: str) -> None:
+        self.session = ChatSession(self.clock, self.backend, user, "p2pim", self.draw, lambda: 0.0)
         self.screen = self.session.screen
         self.ended = self.session.ended
 
@@ -298,6 +301,19 @@ class WritingTests(ChatCase):
         self.assertEqual(self.screen.notice, "bob is writing…")
         self.clock.advance(2)
         self.assertEqual(self.screen.notice, "")
+
+    def test_in_a_group_it_is_shown_who_of_its_members_writes(self) -> None:
+        """And what the same person writes elsewhere is no matter of the group."""
+        self.talk_with("#team")
+        self.start()
+        self.happens("typing", user="bob")
+        self.assertEqual(self.screen.notice, "")
+        self.happens("typing", user="bob", group="#team")
+        self.assertEqual(self.screen.notice, "bob is writing…")
+        self.clock.advance(TYPING_SHOWN + 1)
+        self.assertEqual(self.screen.notice, "")
+        self.session.keys(b"a")
+        self.assertEqual([params["user"] for params in self.asked("typing")], ["#team"])
 
     def test_others_who_write_are_not_shown_here(self) -> None:
         """It is bob's conversation, and a message ends his writing."""

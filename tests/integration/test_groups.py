@@ -7,8 +7,9 @@ from typing import Any
 from p2pim.errors import NoSuchGroup, Usage
 from p2pim.net.trust import Trust
 from p2pim.peer import MessageReceived, ReceiptReceived
-from p2pim.peer.events import BroadcastReceived, GroupChange, MessageSent
+from p2pim.peer.events import BroadcastReceived, GroupChange, MessageSent, Typing
 from p2pim.peer.group_parts import GroupParts
+from p2pim.wire.signals import Typing as TypingSignal
 from tests.integration.neighbours import PASSWORD, Neighbour, NeighboursCase
 from tests.integration.town import Person, TownCase
 
@@ -48,6 +49,24 @@ class GroupTests(NeighboursCase):
         history = [(e.direction, e.author, e.text) for e in await alice.peer.history("#team")]
         self.assertEqual(history, [("out", "", "hello all"), ("in", "bob", "hello alice and carol")])
         self.assertEqual(await alice.peer.history("bob"), [])
+
+    async def test_members_who_are_there_are_told_who_is_writing(self) -> None:
+        """Contacts or not; nothing of it is kept for who is away, and who is in no group with them tells nobody."""
+        alice, bob, carol = await self.three()
+        dave = await self.join("dave", connect="never")
+        await self.leave(carol)
+        bob.peer.typing("#team")
+        bob.peer.typing("#team")
+        await self.until(lambda: alice.had(Typing))
+        self.assertEqual([(event.user, event.group) for event in alice.had(Typing)], [("bob", "#team")])
+        with self.assertRaises(NoSuchGroup):
+            dave.peer.typing("#team")
+        alice_device = alice.peer._account.device  # type: ignore[union-attr]
+        dave.peer._account.routes.send("alice", alice_device, TypingSignal("#team"))  # type: ignore[union-attr]
+        await dave.peer.send_message("alice", "after that", timeout=20)
+        carol = await self.come_back("carol", connect="never")
+        await bob.peer.send_message("#team", "written", timeout=20)
+        self.assertEqual((len(alice.had(Typing)), carol.had(Typing), bob.had(Typing)), (1, [], []))
 
     async def test_each_copy_goes_by_its_best_route(self) -> None:
         """Directly to who has a channel, the mailbox of who is away, and the server for the rest."""

@@ -67,6 +67,15 @@ class TestLeftFiles(LeftCase):
         self.assertEqual((await alice.until("completed", transfer=transfer))["blake3"], digest)
         self.assertEqual(self.stored(), [])
 
+    async def test_a_file_for_a_stranger_who_is_away_is_left_too(self) -> None:
+        """They are no contacts, so nobody told alice that bob is away."""
+        alice, bob = await self.two(bob_up=False)
+        path, digest = self.file(300_000)
+        result = await alice.run("send", "bob", str(path))
+        self.assertIn("stored", [each["event"] for each in result.objects])
+        await bob.up("--accept", "always")
+        self.assertEqual((await bob.until("completed"))["blake3"], digest)
+
     async def test_an_upload_survives_kill_9_of_the_sender_and_goes_on(self) -> None:
         """From what the server has committed, not from the beginning."""
         alice, bob = await self.friends()

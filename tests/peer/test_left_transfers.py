@@ -69,6 +69,22 @@ class TestLeaving(LeftCase):
         self.come()
         self.fetched(path)
 
+    def test_a_file_for_a_stranger_who_turns_out_to_be_away_goes_to_the_server(self) -> None:
+        """Whether they are there is not told: it is offered to their devices, and none of them is there."""
+        self.alice.stranger = True
+        path = self.file(size=SIZE)
+        self.leave(path)
+        self.assertEqual(self.state(self.alice), ("stored", ""))
+        self.come()
+        self.fetched(path)
+
+    def test_a_file_for_a_stranger_that_is_not_to_be_left_waits(self) -> None:
+        """And people are told why."""
+        self.alice.stranger = True
+        self.leave(self.file(size=SIZE), leave="never")
+        self.assertEqual(self.state(self.alice), ("offered", "peer-offline"))
+        self.assertEqual(self.store.files, {})
+
     def test_folders_and_empty_files_go_the_same_way(self) -> None:
         """A folder's manifest and content are one stream, and an empty stream is one chunk."""
         self.leave(self.file("empty", size=0))

@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from p2pim.core.limits import RECONNECT_MAX
-from p2pim.errors import NoRoute, Offline, WireError
+from p2pim.errors import NoRoute, Offline, P2pimError, WireError
 from p2pim.peer.events import Event
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.transfer_context import Retry
@@ -49,6 +49,8 @@ class Home:
         self.silent: list[object] = []
         """Channels over which nothing is heard at present."""
         self.other: Home = self
+        self.stranger = False
+        """Whether the other one's presence is not told here, only which devices they have."""
         self.options: dict[str, Any] = {}
         self.tear: int | None = None
         """The disk write (from now on) in the middle of which the process is killed."""
@@ -112,16 +114,22 @@ class Home:
 
     # --- what transfers ask for
 
-    def send(self, user: str, device: bytes, signal: Signal) -> None:
+    def send(
+        self, user: str, device: bytes, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
         if self.channels:
             self.channels[-1].send(signal)
         else:
-            self._world.put(("server", self.user), self, lambda: self.other.through_server(self, signal))
+            self._world.put(("server", self.user), self, lambda: self.other.through_server(self, signal, on_failed))
 
-    def through_server(self, sender: Home, signal: Signal) -> None:
+    def through_server(
+        self, sender: Home, signal: Signal, on_failed: Callable[[P2pimError], None] | None = None
+    ) -> None:
         if self.alive and not self._world.server_down:
             with suppress(WireError):
                 self.signal_received(sender.user, sender.device, signal, None)
+        elif on_failed is not None and not self._world.server_down:
+            on_failed(Offline())
 
     def signal_received(self, user: str, device: bytes, signal: Signal, channel: IChannel | None) -> None:
         assert isinstance(signal, TRANSFER_SIGNALS)
@@ -143,7 +151,7 @@ class Home:
         return self._world.connect(kind, self)
 
     async def devices_of(self, user: str) -> list[bytes]:
-        return [self.other.device] if self.other.alive else []
+        return [self.other.device] if self.other.alive or self.stranger else []
 
     # --- what tests look at
 

@@ -52,6 +52,7 @@ FROM_CLIENT: list[m.FromClient] = [
     files.OpenUpload(18, "alice", MESSAGE_ID, 1_000),
     files.OpenDownload(19, MESSAGE_ID, 500),
     files.DropStored(20, MESSAGE_ID, "fetched"),
+    m.DirectReport(3, 70_000),
     files.UseTicket(b"t" * 32),
     files.Chunk(0, b"sealed"),
     files.AskStored(21, [MESSAGE_ID]),

@@ -13,6 +13,7 @@ Event = Mapping[str, Any]
 
 _ORDER = ("sending", "sent", "waiting", "stored", "delivered", "read")
 """States of a message of mine, in the order in which they are reached."""
+_WRITING = " is writing…"
 
 
 class Conversation:
@@ -73,7 +74,7 @@ class Conversation:
 
     def writes_no_more(self) -> None:
         """There was no further notice that they are writing."""
-        if self.screen.notice == f"{self.user} is writing…":
+        if self.screen.notice.endswith(_WRITING):
             self.screen.notice = self.status
 
     def settled(self, line: Line, result: Mapping[str, Any]) -> None:
@@ -108,7 +109,7 @@ class Conversation:
             if line is not None:
                 self._reach(line, str(event["state"]), line.route)
         elif kind == "typing":
-            self.screen.notice = f"{self.user} is writing…"
+            self.screen.notice = f"{event['user']}{_WRITING}"
         elif kind in ("contact-request", "contact-accepted"):
             self.remark(event_line(event, self._prefix) or "")
         elif kind == "presence":

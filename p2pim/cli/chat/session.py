@@ -149,8 +149,6 @@ class ChatSession:
 
     def _typing(self) -> None:
         now = self._clock.seconds()
-        if self._user.startswith("#"):
-            return
         if now - self._typed >= TYPING_EVERY:
             self._typed = now
             self._begin(self._call("typing", user=self._user))
@@ -223,7 +221,7 @@ class ChatSession:
     def _event(self, event: dict[str, Any]) -> None:
         if self._conversation.event(event):
             self._unseen = True
-        if event.get("event") == "typing" and event.get("user") == self._user:
+        if event.get("event") == "typing" and (event.get("group") or event.get("user")) == self._user:
             self._notice_for_a_while()
         self._draw()
         if self._unseen and not self.screen.scroll:

@@ -140,6 +140,23 @@ def invite_command(invocation: Invocation, days: float | None) -> None:
     invocation.output.item(result, f"{result['invite']}  (until {date_text(result['expires_at'])})")
 
 
+@admin_command.command("operator-password")
+@click.option("--password-file", type=_FILE, metavar="F", help="Its first line (or P2PIM_PASSWORD).")
+@pass_invocation
+def operator_password_command(invocation: Invocation, password_file: Path | None) -> None:
+    """Set the password of the operator's page; whoever is signed in there has to sign in anew."""
+    password = read_password(password_file, confirm=True, what="Password of the operator's page")
+    invocation.output.item(_operate("operator-password", password=password), "The operator's page has a password now.")
+
+
+@admin_command.command("web")
+@pass_invocation
+def web_command(invocation: Invocation) -> None:
+    """Make a link that opens the operator's page in one browser, once, within ten minutes."""
+    result = _operate("web")
+    invocation.output.item(result, result["url"])
+
+
 @admin_command.command("stats")
 @pass_invocation
 def stats_command(invocation: Invocation) -> None:

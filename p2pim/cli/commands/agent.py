@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from p2pim.cli.commands.options import Command
 from p2pim.cli.event_text import event_line
@@ -68,13 +69,16 @@ def up_command(
     from p2pim.web.address import parse_page_address
 
     page = parse_page_address(web)
+    context = click.get_current_context()
+    names = ("accept", "downloads", "p2p_server", "channel", "connect", "away_after")
+    fixed = frozenset(name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
 
     settings = PeerSettings(
         accept=accept, downloads=downloads.expanduser().absolute() if downloads else None, p2p_server=p2p_server,
         channel=channel, connect=connect, away_after=away_after * 60,
     )  # fmt: skip
     try:
-        invocation.run(lambda reactor: _agent(reactor, invocation, settings, page))
+        invocation.run(lambda reactor: _agent(reactor, invocation, settings, fixed, page))
     except Terminated:
         return 0
     except Interrupted as error:  # the usual way to end it: programs see the status, and only events on stdout
@@ -83,7 +87,9 @@ def up_command(
     return 0
 
 
-async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings, page: PageAddress | None) -> None:
+async def _agent(
+    reactor: Any, invocation: Invocation, settings: PeerSettings, fixed: frozenset[str], page: PageAddress | None
+) -> None:
     """Be the agent until stopped or signed out for good.
 
     :raises SignInError: the server wants this device no more.
@@ -104,7 +110,7 @@ async def _agent(reactor: Any, invocation: Invocation, settings: PeerSettings, p
         if isinstance(event, SignedOut) and event.reason != "logout":
             refusals.append(event)
 
-    peer = Peer(reactor, invocation.home, settings)
+    peer = Peer(reactor, invocation.home, settings, fixed=fixed)
     agent = Agent(reactor, peer, ended.callback, page)
     peer.subscribe(show)
     try:

@@ -14,6 +14,7 @@ from p2pim.core.limits.common import *
 from p2pim.core.limits.delivery import *
 from p2pim.core.limits.groups import *
 from p2pim.core.limits.mail import *
+from p2pim.core.limits.operator import *
 from p2pim.core.limits.p2p_server import *
 from p2pim.core.limits.people import *
 from p2pim.core.limits.sealing import *

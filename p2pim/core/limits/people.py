@@ -22,6 +22,8 @@ AWAY_AFTER: Final = 600.0
 """Without anything that a person did for so long, an agent says that they are away."""
 TYPING_EVERY: Final = 3.0
 """Between two notices of one writer to one reader."""
+GROUP_TYPING: Final = 32
+"""Members of the largest group that is told who is writing: each notice goes to each device there by itself."""
 TYPING_LEAST: Final = 1.0
 """Notices of one writer that come sooner after one another are not told."""
 TYPING_SHOWN: Final = 6.0

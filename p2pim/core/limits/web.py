@@ -38,3 +38,13 @@ PAGE_SESSIONS: Final = 64
 """Browsers that are let in at once; the one that was let in first goes first."""
 PAGE_SESSION_TIME: Final = 30 * 86_400.0
 """Seconds after which a browser needs a new link."""
+DROPS: Final = 32
+"""Collections of files from pages that are being filled at once."""
+DROP_IDLE: Final = 3_600.0
+"""Seconds without a file after which one that was not sent is thrown away: its page is gone."""
+DROP_BUFFER: Final = 4 * MIB
+"""Bytes of one file that wait for the disk; then its sender waits."""
+DROP_DEPTH: Final = 60
+"""Folders inside one another, a little fewer than a transfer may have."""
+SENT_AT_ONCE: Final = 64 * KIB
+"""Bytes of a file that are read for a page at a time."""

@@ -1,7 +1,15 @@
 // @ts-check
-/** Files and folders, transfers, verification, settings and the network picture. */
+/** Files, keys, settings and the picture of the network: what `app.js` mounts of them. */
+
+import { mountFiles } from "./files.js";
+import { mountNetwork } from "./network.js";
+import { mountSettings } from "./settings.js";
+import { mountVerify } from "./verify.js";
 
 /** @param {any} app */
 export function mount(app) {
-  void app;
+  mountFiles(app);
+  mountVerify(app);
+  mountNetwork(app);
+  mountSettings(app);
 }
