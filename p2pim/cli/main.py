@@ -22,7 +22,7 @@ from p2pim.errors import Interrupted, P2pimError, Usage
 COMMANDS: Final = {
     "register": "account", "login": "account", "logout": "account", "up": "agent", "web": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
-    "status": "contacts",
+    "status": "contacts", "guests": "contacts",
     "msg": "messages", "history": "history", "chat": "chat", "group": "groups",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers", "leave": "transfers",

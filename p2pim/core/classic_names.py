@@ -1,4 +1,4 @@
-"""Names in the classic protocol: when two are too much alike, and what a guest is called among the server's users."""
+"""Names in the classic protocol: when two are too much alike."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import unicodedata
 from typing import Final
 
 from p2pim.core.names import canonical_name
-from p2pim.errors import BadClassicName, BadName
-from p2pim.wire.classic import check_name
-
-GUEST_SUFFIX: Final = "@classic"
-"""Ends the name of every guest as the server's own users see it; no account's name can hold an ``@``."""
+from p2pim.errors import BadName
 
 _LOOK_ALIKES: Final = str.maketrans(
     "аеорсухікјѕһԁԛԝѵοανρτυιкмтвнзı",
@@ -44,26 +40,3 @@ def account_names(name: str) -> tuple[str, ...]:
         except BadName:
             continue
     return tuple(found)
-
-
-def guest_user(name: str) -> str:
-    """What the server's own users call the guest ``name``; empty: they cannot, since it would look like a group."""
-    return "" if name.startswith("#") else name + GUEST_SUFFIX
-
-
-def is_guest_user(user: str) -> bool:
-    """Whether ``user`` is what a guest is called; a guest's name is not changed in any way."""
-    return user.endswith(GUEST_SUFFIX) and not user.startswith("#")
-
-
-def guest_name(user: str) -> str:
-    """The guest's own name.
-
-    :raises BadName: ``user`` is no guest's.
-    """
-    if is_guest_user(user):
-        try:
-            return check_name(user.removesuffix(GUEST_SUFFIX))
-        except BadClassicName:
-            pass
-    raise BadName(f"{user!r} is no guest's name; such as bob{GUEST_SUFFIX}.")

@@ -13,9 +13,9 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from p2pim.core.classic import Guest
-from p2pim.core.classic_names import guest_user
 from p2pim.core.limits import CLASSIC_TEXT
 from p2pim.core.message_ids import make_message_id
+from p2pim.core.names import guest_user
 from p2pim.core.presence import OFFLINE, shown_status
 from p2pim.errors import BadMessage, NoGuests, NoSuchGuest, TooMany
 from p2pim.server.classic import Gateway

@@ -22,7 +22,7 @@ from p2pim.server.direct import DirectTotals
 from p2pim.server.gate import Gate
 from p2pim.server.group_mail import GroupMail
 from p2pim.server.groups import GroupDesk
-from p2pim.server.guests import GuestDesk
+from p2pim.server.guests import APART, GuestDesk
 from p2pim.server.health import Health
 from p2pim.server.keys import Keys
 from p2pim.server.live import LiveTable, StoredTotals
@@ -47,16 +47,20 @@ from p2pim.server.users import Users
 from p2pim.storage import accounts
 from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.messages import (
+    GUESTS,
+    P2P_SERVER_CHANGES,
     AckMail,
     ChangeGroup,
     ClaimKeys,
     DirectReport,
     FetchMail,
     Got,
+    GuestsOffered,
     ListDevices,
     ListGroups,
     MeetGuests,
     Message,
+    P2pServerChanged,
     Person,
     PublishKeys,
     Register,
@@ -198,15 +202,17 @@ class House:
         """What a newcomer is told of a P2P server: the one configured, else the one beside this server."""
         return self.settings.p2p.address or self.beside.told()
 
-    def welcomed(self, admitted: Admitted) -> None:
+    def welcomed(self, admitted: Admitted, connection: ServerConnection) -> None:
         """The device has been told how it stands."""
         self.mail.arrived(admitted.session, admitted.standing.mail)
+        if self.guests.policy != APART:
+            connection.tell(GUESTS, GuestsOffered(self.guests.policy))
 
     def tell_p2p_server(self) -> None:
         """Tell those who are signed in of what newcomers are told of a P2P server."""
         told = self.p2p_server()
         for connection in list(self.connections):
-            connection.p2p_server_changed(told)
+            connection.tell(P2P_SERVER_CHANGES, P2pServerChanged(told))
 
     def leave(self, session: Session) -> None:
         """The session ends."""
@@ -216,13 +222,9 @@ class House:
         self.mail.left(session)
         self.guests.left(session)
 
-    def guest_policy(self) -> str:
-        """Whether guests of the classic gateway and users meet."""
-        return self.guests.policy
-
     def _offer_guests(self, policy: str) -> None:
         for connection in list(self.connections):
-            connection.guests_offered(policy)
+            connection.tell(GUESTS, GuestsOffered(policy))
 
     def opened(self, connection: ServerConnection) -> None:
         """Watch over this connection."""

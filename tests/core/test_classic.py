@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.classic import Guest, Roster, Verdict, effective, is_near
-from p2pim.core.classic_names import account_names, guest_name, guest_user, is_guest_user, likeness
+from p2pim.core.classic_names import account_names, likeness
 from p2pim.core.limits import (
     CLASSIC_ASK_AFTER,
     CLASSIC_ASKS,
@@ -16,7 +16,7 @@ from p2pim.core.limits import (
     CLASSIC_UNPROVED,
     CLASSIC_UNPROVED_TIME,
 )
-from p2pim.core.names import canonical_name
+from p2pim.core.names import canonical_conversation, canonical_name, guest_name, guest_user, is_guest_user
 from p2pim.errors import BadName
 from p2pim.wire.classic import Coding, Endpoint, Login
 
@@ -51,6 +51,7 @@ class NameTests(SynchronousTestCase):
         self.assertFalse(is_guest_user("#bob@classic"))
         self.assertEqual(guest_user("#bob"), "")
         self.assertRaises(BadName, canonical_name, "bob@classic")
+        self.assertEqual(canonical_conversation("Bob B@classic"), "Bob B@classic")
         self.assertEqual(guest_name("bob, no@classic".replace(",", "")), "bob no")
         for wrong in ("bob", "@classic", "a,b@classic", "#x@classic", "a" * 33 + "@classic"):
             self.assertRaises(BadName, guest_name, wrong)

@@ -14,6 +14,7 @@ from p2pim.cli.event_text import event_line
 from p2pim.cli.invocation import Invocation
 from p2pim.cli.text import conversation_title
 from p2pim.core.limits import MESSAGE_TEXT
+from p2pim.core.names import is_guest_user
 
 
 class Lines:
@@ -76,7 +77,7 @@ async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocati
     listening = backend.call("events", {}, heard)
     listening.addErrback(lines.fail)
     connecting: Deferred[Any] = Deferred()
-    if not user.startswith("#"):
+    if not user.startswith("#") and not is_guest_user(user):
         connecting = backend.call("connect", {"user": user}, ignore_item)
     connecting.addErrback(lambda failure: None)  # the event tells it, and relaying goes on
     try:
