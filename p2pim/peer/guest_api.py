@@ -29,6 +29,7 @@ class GuestApi(HomeAccount):
         :param on: meet them from now on and after a restart, or no more: they see me, too, unless I am invisible.
         """
         account = await self.opened()
+        await account.guests.settled()
         if on is not None:
             self._save(guests=on)
             await account.guests.wish(on)

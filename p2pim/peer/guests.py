@@ -116,6 +116,11 @@ class MetGuests:
 
     # --- what the person does
 
+    async def settled(self) -> None:
+        """Until it is known what the server lets happen: it says so right after the sign-in, or not at all."""
+        if self.policy == APART and self._session.connected:
+            await self._session.ping()
+
     async def wish(self, on: bool) -> None:
         """Meet guests from now on, or no more."""
         self.on = on
@@ -144,6 +149,7 @@ class MetGuests:
         :raises NoSuchGuest: there is none of that name now.
         """
         name = guest_name(user)
+        await self.settled()
         if not self.on or self.policy == APART:
             raise NoGuests(_NOT_OFFERED if self.on else _NOT_ON)
         id = self._new_id()
