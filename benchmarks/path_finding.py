@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Figures, chosen, interleave, parser, print_machine, print_table, print_targets, write_json
+from p2pim.cli.agent_socket import connect, drive
+from p2pim.errors import P2pimError
 from tests.natlab.laboratory import OUTSIDE, SERVER, Laboratory, missing, processes
 from tests.natlab.matrix import LINKS
 from tests.natlab.scene import NAMES, Scene
@@ -60,25 +61,23 @@ COLUMNS = {
 
 
 class Agent:
-    """The control socket of an agent, without a command's start in between."""
+    """An agent, without a command's start in between."""
 
     def __init__(self, scene: Scene, host: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(scene.home(host) / "agent.sock"))
-        self._socket.settimeout(60)
-        self._lines = self._socket.makefile("rb")
+        agent = connect(scene.home(host))
+        if agent is None:
+            raise RuntimeError(f"no agent runs on {host}")
+        self._agent = agent
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Ask, and wait for the result or the error."""
-        self._socket.sendall(json.dumps({"id": 1, "method": method, "params": params}).encode() + b"\n")
-        while True:
-            answer: dict[str, Any] = json.loads(self._lines.readline())
-            if "result" in answer or "error" in answer:
-                return answer
+        try:
+            return drive(self._agent.call(method, params, lambda item: None))
+        except P2pimError as error:
+            return {"error": error.code, "message": error.message}
 
     def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
+        drive(self._agent.close())
 
 
 def at(event: dict[str, Any]) -> float:

@@ -1,69 +1,100 @@
 """The agent's socket without Twisted: for commands that ask, wait, and print.
 
 They are the many short ones, and answer in a fraction of the time that loading a reactor takes. What has to listen and
-type at once (`chat`) uses the reactor and `p2pim.peer.control.connect_agent` instead.
+type at once (`chat`) uses the reactor and `p2pim.web.agent_client.connect_agent` instead.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 from p2pim.cli.backend import Item
-from p2pim.core.limits import CONTROL_ANSWER
+from p2pim.errors import P2pimError, WireError
 from p2pim.peer.control_wire import AgentGone, rebuild, short_path
+from p2pim.wire.local_http import AnswerReader, encode_request
 
 T = TypeVar("T")
+READ = 65_536
 
 
 class AgentSocket:
-    """A connection to the agent; its calls block, so a coroutine that awaits nothing else never waits."""
+    """A connection to the agent; its calls block, so a coroutine that awaits nothing else never waits.
+
+    :param path: the socket's, for another connection when the agent has hung up between two calls.
+    """
 
     is_agent = True
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, path: Path | None = None) -> None:
         self._connection = connection
-        self._lines = connection.makefile("rb")
-        self._number = 0
+        self._path = path
 
     async def call(self, method: str, params: dict[str, Any], item: Item) -> dict[str, Any]:
         """Have the agent carry out ``method``. Ctrl-C ends it here, and closing the connection ends it there.
 
         :raises AgentGone: the agent ended before it had answered.
         """
-        self._number += 1
-        self._send({"id": self._number, "method": method, "params": params})
-        while True:
-            value = self._receive()
-            if value.get("id") != self._number:
-                continue
-            if "item" in value:
-                item(value["item"])
-            elif "result" in value:
-                result: dict[str, Any] = value["result"]
-                return result
-            else:
-                raise rebuild(value)
+        self._send(encode_request(method, params))
+        answer, outcome = AnswerReader(), dict[str, Any]()
+        while not answer.ended:
+            for value in self._receive(answer):
+                if "item" in value:
+                    item(value["item"])
+                else:
+                    outcome = value
+        if not answer.reusable:
+            self._connection.close()
+        if "result" not in outcome:
+            raise rebuild(outcome) if outcome else AgentGone()
+        result: dict[str, Any] = outcome["result"]
+        return result
 
-    def _send(self, value: dict[str, Any]) -> None:
+    def _send(self, request: bytes) -> None:
+        if self._path is not None and _hung_up(self._connection):
+            self._connection.close()
+            self._connection = _connect(self._path)
         try:
-            self._connection.sendall(json.dumps(value).encode() + b"\n")
+            self._connection.sendall(request)
         except OSError:
             raise AgentGone from None
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, answer: AnswerReader) -> list[dict[str, Any]]:
         try:
-            value: dict[str, Any] = json.loads(self._lines.readline(CONTROL_ANSWER))
-        except (OSError, ValueError):
+            data = self._connection.recv(READ)
+            if not data:
+                raise AgentGone
+            return answer.feed(data)
+        except (OSError, WireError):
             raise AgentGone from None
-        return value
 
     async def close(self) -> None:
-        self._lines.close()
         self._connection.close()
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Whether the other side has ended a connection on which nothing is awaited."""
+    if connection.fileno() < 0:
+        return True
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with short_path(path) as name:
+            connection.connect(name)
+    except OSError:
+        connection.close()
+        raise AgentGone from None
+    return connection
 
 
 def connect(home: Path) -> AgentSocket | None:
@@ -71,14 +102,10 @@ def connect(home: Path) -> AgentSocket | None:
     path = home.expanduser().absolute() / "agent.sock"
     if not path.exists():
         return None
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with short_path(path) as name:
-            connection.connect(name)
-    except OSError:
-        connection.close()
+        return AgentSocket(_connect(path), path)
+    except P2pimError:
         return None
-    return AgentSocket(connection)
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:

@@ -91,7 +91,7 @@ async def open_backend(reactor: Any, home: Path, online: bool) -> LiveBackend:
     :raises HomeLocked: another process uses the home, does not answer, and did not end within `LOCK_WAIT`.
     """
     from p2pim.cli.running import sleep
-    from p2pim.peer.control import connect_agent
+    from p2pim.web.agent_client import connect_agent
 
     give_up = reactor.seconds() + LOCK_WAIT
     while True:

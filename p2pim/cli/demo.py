@@ -26,7 +26,7 @@ from p2pim.cli.processes import P2PIM, Program, Programs, read_ready, twistd
 from p2pim.cli.text import conversation_title, duration_text, rate_text, route_text, size_text
 from p2pim.core.limits import MIB
 from p2pim.errors import NoSpace, P2pimError
-from p2pim.peer.control import connect_agent
+from p2pim.web.agent_client import connect_agent
 
 Shown = Callable[[dict[str, Any]], None]
 SETTLE = 5.0

@@ -86,6 +86,11 @@ def _sent(event: Event, prefix: str | None) -> str:
     return f"me, from another device, to {event['user']}: {event['text']}"
 
 
+def _undelivered(event: Event, prefix: str | None) -> str:
+    how = "waits" if event["waits"] else "could not be delivered"
+    return f"{event['user']}: a message of yours {how}: {event['message']}"
+
+
 def _receipt(event: Event, prefix: str | None) -> str:
     return f"{event['user']}: message {event['state']} ({route_text(event['route'])})"
 
@@ -176,6 +181,7 @@ _WRITERS: dict[str, Callable[[Event, str | None], str | None]] = {
     "contact-accepted": _contact_accepted,
     "message": _message,
     "sent": _sent,
+    "undelivered": _undelivered,
     "receipt": _receipt,
     "group-changed": _group_changed,
     "broadcast": _broadcast,

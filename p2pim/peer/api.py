@@ -82,8 +82,8 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
             return await self._say_to_guest(user, text, route)
         account, user = self._running(), canonical_name(user)
         started = self._reactor.seconds()
-        await self._prepare(account, user, route)
-        message = await account.outbox.put(user, text, route)
+        message = await self._put(account, user, text, route)
+        self._wrote(message, user, text)
         settled = account.outbox.wait(user, message) if wait else None
         if route == AUTO:
             account.conversations.connect_in_background(user)
@@ -93,15 +93,26 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
                 settled.cancel()
             return _queued(message, user, connected=self.connected)
         if settled is None:
-            by, address = account.outbox.went_by(user, message) or (RELAY, "")
-            return SentMessage(id=show_message_id(message), state="sent", route=by, address=address, ms=None)
+            return _sent(message, account.outbox.went_by(user, message) or (RELAY, ""))
         result = await self._in_time(account, settled, timeout, user, message)
         if result.state == "waiting":
             return _queued(message, user, connected=self.connected)
-        ms = round((self._reactor.seconds() - started) * 1000, 3)
-        return SentMessage(
-            id=show_message_id(message), state=result.state, route=result.route, address=result.address, ms=ms
-        )
+        return _settled(message, result, round((self._reactor.seconds() - started) * 1000, 3))
+
+    async def _put(self, account: Account, user: str, text: str, route: str) -> bytes:
+        """Into the outbox, in the order in which it was asked for, whatever there is to be found out first; but nothing
+        waits for the channel that another message demands."""
+        turn = account.outbox.turn(user)
+        if route == DIRECT:
+            await self._prepare(account, user, route)
+        await turn.acquire()
+        try:
+            if route != DIRECT:
+                await self._prepare(account, user, route)
+            written = Deferred.fromCoroutine(account.outbox.put(user, text, route))
+        finally:
+            turn.release()
+        return await written
 
     async def _prepare(self, account: Account, user: str, route: str) -> None:
         """Find out whether and where ``user`` is, as far as the route needs it."""
@@ -287,6 +298,16 @@ def _check_message(text: str, route: str) -> None:
         raise Usage(f"The message has {size} bytes, {MESSAGE_TEXT} are the most; send it as a file.")
     if route not in ROUTES:
         raise Usage(f"{route!r} is no route: {', '.join(ROUTES)}.")
+
+
+def _sent(message: bytes, way: tuple[str, str]) -> SentMessage:
+    return SentMessage(id=show_message_id(message), state="sent", route=way[0], address=way[1], ms=None)
+
+
+def _settled(message: bytes, result: Settled, ms: float) -> SentMessage:
+    return SentMessage(
+        id=show_message_id(message), state=result.state, route=result.route, address=result.address, ms=ms
+    )
 
 
 def _queued(message: bytes, user: str, *, connected: bool) -> SentMessage:

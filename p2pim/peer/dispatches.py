@@ -46,6 +46,8 @@ class Conversation:
     reading: bool = False
     coming: int = 0
     """Messages that are being written."""
+    turn: DeferredLock = field(default_factory=DeferredLock)
+    """Whose message comes next, while it is found out where it goes."""
     order: DeferredLock = field(default_factory=DeferredLock)
     behind: bool = True
     """Some message may have no copy for the recipient yet: those after it have to wait for that."""

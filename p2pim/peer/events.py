@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 
 
@@ -117,6 +118,32 @@ class MessageSent(Event):
     route: str
     address: str
     sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageWritten(Event):
+    """A message that I wrote at this device, by whichever program; it is in the outbox."""
+
+    event: ClassVar[str] = "wrote"
+    id: str
+    user: str
+    text: str
+    sent_at: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageUndelivered(Event):
+    """A message of mine could not be delivered: for good, or (``waits``) it is tried again. ``reason`` is an error's
+    code, ``message`` its words."""
+
+    event: ClassVar[str] = "undelivered"
+    id: str
+    user: str
+    reason: str
+    message: str
+    waits: bool
     group: str | None = None
 
 
@@ -355,8 +382,14 @@ class ComparisonAsked(Event):
 
 def rfc3339(seconds: float) -> str:
     """A time in seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    whole, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_whole_second(whole)}.{microseconds // 1000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _whole_second(seconds: int) -> str:
+    """Many events have the same one."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def as_json(event: Event) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class GroupApi(HomeAccount):
         account, group = await self.opened(), group_name(name)
         started = self._reactor.seconds()
         message = await account.groups.outbox.put(group, text, route)
+        self._wrote(message, "#" + group, text)
         settled = account.groups.outbox.wait(message) if wait else None
         if route == AUTO:
             _connect_in_background(account, group)

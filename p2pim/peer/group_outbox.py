@@ -198,7 +198,7 @@ class GroupOutbox:
         ids = list(traffic.letters)
         for id in ids:
             self._forget(traffic, id)
-            self._receipts.given_up(id, error)
+            self._receipts.given_up(traffic.name, id, error)
         if ids:
             self._journal("message", "#" + traffic.name, f"{len(ids)} given up: {error.message}")
             failed = self._store.fail(traffic.name, ids)

@@ -12,7 +12,7 @@ from p2pim.core.limits import GROUP_RECEIPT_WAIT, LOOK_UPS_AT_ONCE
 from p2pim.core.message_ids import show_message_id
 from p2pim.errors import P2pimError
 from p2pim.peer.background import Background
-from p2pim.peer.events import Event, ReceiptReceived
+from p2pim.peer.events import Event, MessageUndelivered, ReceiptReceived
 from p2pim.peer.group_traffic import Letter
 from p2pim.peer.waiters import Settled, Waiters
 
@@ -62,9 +62,15 @@ class GroupReceipts:
         """Fires when all members have the message, or when it is in the mailboxes of those who are away."""
         return self._waiters.add(message)
 
-    def given_up(self, message: bytes, error: P2pimError) -> None:
+    def given_up(self, group: str, message: bytes, error: P2pimError) -> None:
         """It will never arrive."""
         self._waiters.fail(message, error)
+        self._emit(
+            MessageUndelivered(
+                at=self._wall(), id=show_message_id(message), user="#" + group, reason=error.code,
+                message=error.message, waits=False, group="#" + group,
+            )
+        )  # fmt: skip
 
     def say(self, group: str, message: bytes, user: str, state: str, route: str) -> None:
         """A member has come so far."""

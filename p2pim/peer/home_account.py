@@ -15,6 +15,7 @@ from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from p2pim.core.candidates import Endpoint
+from p2pim.core.message_ids import show_message_id
 from p2pim.core.names import canonical_name
 from p2pim.errors import NotSignedIn, Usage
 from p2pim.net.certificates import format_fingerprint, parse_fingerprint
@@ -22,7 +23,7 @@ from p2pim.net.trust import ServerAddress, Trust
 from p2pim.peer.account import Account
 from p2pim.peer.account_context import AccountContext
 from p2pim.peer.best_route import BestRoute, RouteWatch, best_route
-from p2pim.peer.events import Event
+from p2pim.peer.events import Event, MessageWritten, rfc3339
 from p2pim.peer.home import Credentials, Home
 from p2pim.peer.journal import Journal
 from p2pim.peer.kept_settings import KeptSettings
@@ -325,6 +326,13 @@ class HomeAccount:
 
     def _route_to(self, user: str) -> BestRoute | None:
         return best_route(self._account, user) if self._account is not None else None
+
+    def _wrote(self, message: bytes, user: str, text: str) -> None:
+        """Tell of a message that was put into the outbox of ``user`` (or ``#GROUP``)."""
+        now = self._wall()
+        group = user if user.startswith("#") else None
+        id, sent_at = show_message_id(message), rfc3339(now)
+        self._emit(MessageWritten(at=now, id=id, user=user, text=text, sent_at=sent_at, group=group))
 
     def _emit(self, event: Event) -> None:
         self.route_watch.event(event)

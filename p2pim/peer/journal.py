@@ -22,6 +22,8 @@ _KIND_WIDTH, _USER_WIDTH = 10, 16
 
 def plain(text: str) -> str:
     """``text`` on one line: whatever could move the cursor or end the line is shown as its code."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -55,6 +57,10 @@ class Journal:
             self._append(line)
         except OSError as error:
             self.log.warn("cannot write {path}: {error}", path=str(self.path), error=str(error))
+        if self._followers:
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
         entry = read_line(line)
         for follower in list(self._followers) if entry else ():
             follower(entry)  # type: ignore[arg-type]  # the loop is empty without an entry

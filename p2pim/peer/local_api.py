@@ -1,7 +1,7 @@
 """What the command line and other programs on this machine may ask of a peer: a table of methods.
 
-The same table is served in one process (`LocalApi.call`) and over the agent's socket (`p2pim.peer.control`), so whoever
-asks need not know which. Parameters are checked against the classes here; a result is a dictionary that JSON can carry.
+The same table is served in one process (`LocalApi.call`) and over HTTP (`p2pim.web.local_http`), so whoever asks need
+not know which. Parameters are checked against the classes here; a result is a dictionary that JSON can carry.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from p2pim.core.limits import JOURNAL_LINES
-from p2pim.errors import P2pimError, Usage
+from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json
 from p2pim.peer.local_conversations import CONVERSATION_METHODS
@@ -28,8 +28,11 @@ from p2pim.peer.states import milliseconds
 Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 Table = dict[str, tuple[type[Struct], Method]]
 
-PASSIVE = ("events", "log", "read", "status", "query", "answer", "reply", "conversation", "routes", "network")
-"""Methods that programs call by themselves: they do not show that a person is there."""
+PASSIVE = (
+    "events", "log", "read", "status", "query", "answer", "reply", "conversation", "conversations", "routes", "network",
+    "who", "groups", "history", "transfers", "devices", "settings",
+)  # fmt: skip
+"""Methods that programs and open windows call by themselves: they do not show that a person is there. ``active`` does."""
 
 MESSAGE_WAIT = 30.0
 """Seconds for a receipt when the caller names none."""
@@ -130,6 +133,11 @@ async def _log(peer: Peer, params: Log, item: Item) -> dict[str, Any]:
         unfollow()
 
 
+async def _active(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
+    """A person is there: that is told by the call itself."""
+    return {}
+
+
 async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     user = peer.identity()["user"]
     await peer.logout()
@@ -146,6 +154,7 @@ METHODS: Table = {
     "read": (OfUser, _read),
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
+    "active": (Params, _active),
     "logout": (Params, _logout),
     **CONVERSATION_METHODS,
     **HISTORY_METHODS,
@@ -203,18 +212,3 @@ class LocalApi:
     def _end(self) -> None:
         if self._stop is not None:
             self._stop()
-
-
-def error_report(error: BaseException) -> dict[str, Any]:
-    """An error as it goes over the control socket: code, message, exit status, and what else it knows."""
-    if isinstance(error, CancelledError):
-        return {"error": "interrupted", "message": "The call was cancelled.", "exit": 130}
-    if not isinstance(error, P2pimError):
-        return {"error": "error", "message": f"{type(error).__name__}: {error}", "exit": 1}
-    report: dict[str, Any] = {"error": error.code, "message": error.message, "exit": error.exit_status}
-    if error.retry_after:
-        report["retry_after"] = error.retry_after
-    reasons = getattr(error, "reasons", None)
-    if reasons is not None:
-        report["reasons"] = [{"rung": rung, "reason": reason} for rung, reason in reasons]
-    return report

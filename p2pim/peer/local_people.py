@@ -129,6 +129,11 @@ async def _unblock(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     return {"user": params.user, "blocked": False}
 
 
+async def _active(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
+    """A person did something in a window: that it is called says so."""
+    return {}
+
+
 async def _typing(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     peer.typing(params.user)
     return {}
@@ -208,6 +213,7 @@ PEOPLE_METHODS: dict[str, tuple[type[Struct], Any]] = {
     "remove": (OfUser, _remove),
     "block": (OfUser, _block),
     "unblock": (OfUser, _unblock),
+    "active": (Params, _active),
     "typing": (OfUser, _typing),
     "ping_server": (Params, _ping_server),
     "ping_channel": (OfUser, _ping_channel),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,7 +19,7 @@ from p2pim.core.limits import OUTBOX, RESEND_MAX
 from p2pim.core.message_ids import make_message_id, show_message_id
 from p2pim.errors import Blocked, MailboxFull, NoSuchDevice, NoSuchUser, NotSignedIn, Offline, P2pimError, TooMany
 from p2pim.peer.dispatches import Conversation, Dispatches, MessageRoutes, cancel_timer
-from p2pim.peer.events import Event, ReceiptReceived
+from p2pim.peer.events import Event, MessageUndelivered, ReceiptReceived
 from p2pim.peer.targets import Recipients, Targets
 from p2pim.peer.waiters import Settled, Waiters
 from p2pim.storage.outbox import Confirmed, Copy, OutboxStore
@@ -94,6 +94,10 @@ class Outbox:
         self._waiters.stop()
 
     # --- sending
+
+    def turn(self, user: str) -> DeferredLock:
+        """Held by whoever still has to find out something before `put`, so that nobody overtakes them."""
+        return self._conversation(user).turn
 
     async def put(self, user: str, text: str, route: str) -> bytes:
         """Put a message into the outbox; once it is on disk, send it wherever it can go. Gives its id.
@@ -212,7 +216,15 @@ class Outbox:
         self._journal("message", user, f"given up: {error.message}")
         saved = self._store.fail(user, [message])
         saved.addErrback(lambda failure: self.log.failure("cannot note a failed message", failure))
+        self._undelivered(user, message, error, waits=False)
+
+    def _undelivered(self, user: str, message: bytes, error: P2pimError, *, waits: bool) -> None:
         self._waiters.fail(message, error)
+        event = MessageUndelivered(
+            at=self._wall(), id=show_message_id(message), user=user, reason=error.code, message=error.message,
+            waits=waits,
+        )  # fmt: skip
+        self._emit(event)
 
     def direct_only(self, user: str) -> list[bytes]:
         """The messages to ``user`` that wait for a direct channel."""
@@ -358,7 +370,7 @@ class Outbox:
         elif isinstance(error, MailboxFull):
             wait = max(wait, RESEND_MAX)
             if target[0] == conversation.user:
-                self._waiters.fail(message.id, error)
+                self._undelivered(conversation.user, message.id, error, waits=True)
         if not isinstance(error, NotSignedIn):
             conversation.sending.busy(target, message.id, wait, now)
         self._dispatches.pump(conversation)

@@ -116,6 +116,8 @@ class AdminDesk:
             splices=sum(1 for splice in house.splices.splices if splice.joined),
             messages=house.counters.messages,
             spliced_bytes=house.counters.spliced_bytes,
+            direct_messages=house.direct.messages,
+            direct_bytes=house.direct.bytes,
             p2p=house.beside.counters(),
         )
 

@@ -42,6 +42,7 @@ class SealingRows:
     def __init__(self, connection: sqlite3.Connection, now: float = 0.0) -> None:
         self._db = connection
         self._now = now
+        self._identities: dict[DeviceRef, Identity] = {}
 
     # --- the account
 
@@ -70,12 +71,17 @@ class SealingRows:
     # --- identities
 
     def identity(self, ref: DeviceRef) -> Identity | None:
-        """The pinned identity of a device."""
+        """The pinned identity of a device, which never changes."""
+        if ref in self._identities:
+            return self._identities[ref]
         row = self._db.execute(
             "SELECT ed25519, curve25519, signature FROM identities WHERE user = ? AND device = ?",
             (ref.user, ref.device),
         ).fetchone()
-        return None if row is None else Identity(*row)
+        if row is None:
+            return None
+        self._identities[ref] = Identity(*row)
+        return self._identities[ref]
 
     def pin(self, ref: DeviceRef, identity: Identity) -> None:
         """Pin it; with a user of whom some device is verified, somebody must look at the new one."""
@@ -156,7 +162,21 @@ class SealingRows:
                 " WHERE user = ? AND device = ? AND id = ?",
                 (*values, *key),
             )
-            return
+        elif not self._use_again(values, key):
+            self._add(ref, session.lane, values, key)
+
+    def _use_again(self, values: tuple[object, ...], key: tuple[object, ...]) -> bool:
+        """Store a session that is there as the last used one; whether it is."""
+        changed = self._db.execute(
+            "UPDATE sealing_sessions SET pickle = ?1, answered = ?2, chains = ?3,"
+            " used = (SELECT max(used) FROM sealing_sessions AS other WHERE other.user = ?4 AND other.device = ?5) +"
+            " (used < (SELECT max(used) FROM sealing_sessions AS other WHERE other.user = ?4 AND other.device = ?5))"
+            " WHERE user = ?4 AND device = ?5 AND id = ?6 AND pickle IS NOT NULL",
+            (*values, *key),
+        )
+        return changed.rowcount > 0
+
+    def _add(self, ref: DeviceRef, lane: int, values: tuple[object, ...], key: tuple[object, ...]) -> None:
         (newest,) = self._db.execute(
             "SELECT ifnull(max(used), 0) FROM sealing_sessions WHERE user = ? AND device = ?", (ref.user, ref.device)
         ).fetchone()
@@ -164,9 +184,9 @@ class SealingRows:
             "INSERT INTO sealing_sessions (user, device, id, lane, pickle, answered, chains, used)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " pickle = excluded.pickle, answered = excluded.answered, chains = excluded.chains, used = excluded.used",
-            (*key, session.lane, *values, newest + 1),
+            (*key, lane, *values, newest + 1),
         )
-        self._drop_old(ref, session.lane)
+        self._drop_old(ref, lane)
 
     def _drop_old(self, ref: DeviceRef, lane: int) -> None:
         """Keep `SESSIONS_PER_LANE` sessions, and of `ENDED_SESSIONS` others the ids."""

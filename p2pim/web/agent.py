@@ -11,7 +11,6 @@ from twisted.logger import Logger
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.control import ControlSocket
 from p2pim.peer.events import Event, SignedIn, SignedOut, as_json
 from p2pim.peer.local_api import LocalApi, Table
 from p2pim.peer.local_people import Item, Params
@@ -19,6 +18,8 @@ from p2pim.web.address import PageAddress
 from p2pim.web.chat import ChatPage
 from p2pim.web.drop_calls import DropCalls
 from p2pim.web.local_http import LocalHttp
+from p2pim.web.local_socket import LocalSocket
+from p2pim.web.routing import Routes, Served
 from p2pim.web.sse import EventLog
 from p2pim.web.transfer_file import TransferFiles
 
@@ -36,7 +37,7 @@ class Agent:
         self._reactor = reactor
         self.peer = peer
         self._ended: Callable[[str], None] | None = ended
-        self._socket: ControlSocket | None = None
+        self._socket: LocalSocket | None = None
         self._page_address = page
         self._page: ChatPage | None = None
         self._drops = DropCalls(reactor, peer)
@@ -54,12 +55,15 @@ class Agent:
         more: Table = {"web-link": (Params, self._web_link), **self._drops.methods}
         api = LocalApi(self.peer, self._end_soon, more)
         await self._drops.start()
-        local = LocalHttp(api, self._events, self._reactor, without=("web-link",))
-        served = (local, self._drops, TransferFiles(self.peer))
+        others: tuple[Served, ...] = (self._drops, TransferFiles(self.peer))
         if self._page_address is not None:
-            self._page = ChatPage(self._reactor, home, time.time, served)
+            local = LocalHttp(api, self._events, self._reactor, without=("web-link",))
+            self._page = ChatPage(self._reactor, home, time.time, (local, *others))
             self._page.listen(self._page_address)
-        self._socket = ControlSocket(self._reactor, home.socket, api)
+        routes = Routes()
+        for each in (LocalHttp(api, self._events, self._reactor), *others):
+            each.serve(routes)
+        self._socket = LocalSocket(self._reactor, home.socket, routes)
         self._unsubscribe = self.peer.subscribe(self._event)
         await self.peer.begin()
 

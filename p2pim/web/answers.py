@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from p2pim.errors import P2pimError
 
@@ -109,4 +110,4 @@ def error_answer(error: BaseException) -> Answer:
 def failed(error: BaseException) -> None:
     """Write a defect down; what is no defect is told to whoever asked, and to nobody else."""
     if not isinstance(error, P2pimError):
-        _log.error("a request failed: {error}", error=f"{type(error).__name__}: {error}", exc_info=error)
+        _log.failure("a request failed", Failure(error))

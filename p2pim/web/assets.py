@@ -115,6 +115,8 @@ class Assets:
         return _hash_of(tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files))
 
     async def _get_static(self, request: WebRequest) -> Answer:
+        if "\0" in request.facts["path"]:
+            raise NoSuchPage
         path = (self._static / request.facts["path"]).resolve()
         if not path.is_relative_to(self._static.resolve()) or not path.is_file():
             raise NoSuchPage

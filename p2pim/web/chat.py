@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -16,14 +16,7 @@ from p2pim.web.answers import Answer, see_other
 from p2pim.web.assets import Assets, error_pages
 from p2pim.web.guard import Guard, Links, Sessions, cookie_name, kept_in, loopback_hosts
 from p2pim.web.http import WebRequest, WebSite
-from p2pim.web.routing import OPEN, Routes
-
-
-class Served(Protocol):
-    """A part of what is served."""
-
-    def serve(self, routes: Routes) -> None:
-        """Put it in its place."""
+from p2pim.web.routing import OPEN, Routes, Served
 
 
 class ChatPage:

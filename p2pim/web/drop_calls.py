@@ -67,7 +67,7 @@ class DropCalls:
     def event(self, event: Event) -> None:
         """Something happened to the peer."""
         if isinstance(event, TransferCompleted) or (isinstance(event, TransferDisrupted) and not event.waits):
-            self._drops.ended(event.transfer)
+            self._drops.ended(event.transfer, arrived=isinstance(event, TransferCompleted))
 
     def _sink(self, request: WebRequest, length: int | None) -> DropFile:
         def pause(on: bool) -> None:
@@ -76,7 +76,8 @@ class DropCalls:
             else:
                 request.resume_body()
 
-        return self._drops.file(request.facts["drop"], request.facts["path"], length, pause)
+        modified = _milliseconds(request.header("x-modified-ms"))
+        return self._drops.file(request.facts["drop"], request.facts["path"], length, pause, modified)
 
     async def _put(self, request: WebRequest) -> Answer:
         sink = request.sink
@@ -96,3 +97,8 @@ class DropCalls:
     async def _cancel(self, peer: Peer, params: OfDrop, item: Item) -> dict[str, Any]:
         await self._drops.cancel(params.drop)
         return {"drop": params.drop}
+
+
+def _milliseconds(text: str) -> int | None:
+    """A time as a browser gives it; nonsense is none."""
+    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 16 else None

@@ -6,6 +6,7 @@ other file, and removed when their transfer has ended for good.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,10 +20,12 @@ from twisted.logger import Logger
 
 from p2pim.core.filenames import numbered, safe_name
 from p2pim.core.limits import DROP_BUFFER, DROP_DEPTH, DROP_IDLE, DROPS, FREE_SPACE_KEPT
+from p2pim.core.transfer import State
 from p2pim.errors import NoSpace, NoSuchDrop, P2pimError, TooMany, UnsafeName, Usage
 from p2pim.peer.home import write_private
 from p2pim.peer.transfer_context import Lane, Threads
 from p2pim.peer.transfer_files import explained, free_bytes
+from p2pim.web.kept_pictures import is_kept, keep_or_remove
 
 LONGEST_NAME = 255
 TAKEN = 1_000
@@ -69,16 +72,16 @@ class Drops:
         for name, transfers in (await self._threads(partial(_left, self._folder))).items():
             if alive & transfers:
                 self._sent[name] = alive & transfers
-            else:
+            elif not is_kept(self._folder / name):
                 await self._threads(partial(_remove, self._folder / name))
 
-    def ended(self, transfer: str) -> None:
-        """A transfer has ended for good."""
+    def ended(self, transfer: str, *, arrived: bool = False) -> None:
+        """A transfer has ended for good; ``arrived``: all of it is there."""
         for name, transfers in list(self._sent.items()):
             transfers.discard(transfer)
             if not transfers:
                 del self._sent[name]
-                self._remove_soon(self._folder / name)
+                self._remove_soon(self._folder / name, keep_or_remove if arrived else _remove)
 
     # --- filling one
 
@@ -108,19 +111,24 @@ class Drops:
             raise NoSuchDrop
         return self._open[name]
 
-    def file(self, name: str, path: str, length: int | None, pause: Callable[[bool], None]) -> DropFile:
+    def file(
+        self, name: str, path: str, length: int | None, pause: Callable[[bool], None], modified: int | None = None
+    ) -> DropFile:
         """Where the bytes of one more file go.
 
-        :param path: its path within what was dropped.
+        :param path: its path within what was dropped; one that ends with ``/`` is a folder's, and has no bytes.
+        :param modified: when it was, in milliseconds since 1970.
         :param length: in bytes; None: not known.
         :param pause: told True while there is no room for more, and False when there is again.
         :raises NoSuchDrop: (or `UnsafeName`, `NoSpace`) it cannot be taken.
         """
-        drop, parts = self.find(name), checked_parts(path)
+        drop, parts = self.find(name), checked_parts(path.removesuffix("/"))
         if length is not None and length + FREE_SPACE_KEPT > free_bytes(str(drop.files)):
             raise NoSpace("There is not enough free space on this machine to keep the file until it has been sent.")
         drop.used = self._clock.seconds()
-        return DropFile(drop, parts, length, Lane(self._threads), pause, self._clock)
+        file = DropFile(drop, parts, length, Lane(self._threads), pause, self._clock)
+        file.begin(folder=path.endswith("/"), modified=modified)
+        return file
 
     async def cancel(self, name: str) -> None:
         """Throw away what was gathered.
@@ -149,11 +157,11 @@ class Drops:
         self._sent[name] = {transfer.id}
         await self._threads(partial(write_private, drop.folder / "sent.json", json.dumps([transfer.id]).encode()))
         if transfer.ended:
-            self.ended(transfer.id)
+            self.ended(transfer.id, arrived=transfer.status().state == State.COMPLETED)
         return [transfer.id]
 
-    def _remove_soon(self, path: Path) -> None:
-        done = self._threads(partial(_remove, path))
+    def _remove_soon(self, path: Path, remove: Callable[[Path], None]) -> None:
+        done = self._threads(partial(remove, path))
         done.addErrback(lambda failure: self.log.failure("what was sent could not be removed", failure))
 
 
@@ -177,10 +185,15 @@ class DropFile:
         self._failure: BaseException | None = None
         self._handle = -1
         self._over = False
+        self._modified: int | None = None
         self.path = ""
         """Where it is, within what was dropped; numbered when the name was taken."""
         drop.filling += 1
-        self._do(self._create)
+
+    def begin(self, *, folder: bool, modified: int | None) -> None:
+        """Make it; a ``folder`` is all there then."""
+        self._modified = modified
+        self._do(self._create_folder if folder else self._create)
 
     def write(self, data: bytes) -> None:
         """More of it.
@@ -261,7 +274,13 @@ class DropFile:
             return
         raise UnsafeName("Too many files have this name.")
 
+    def _create_folder(self) -> None:
+        self._drop.files.joinpath(*self._parts).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = "/".join(self._parts)
+
     def _append(self, data: bytes) -> None:
+        if self._handle < 0:
+            raise Usage("A folder has no bytes of its own.")
         if self._length is None and free_bytes(self._handle) < FREE_SPACE_KEPT:
             raise NoSpace("There is not enough free space on this machine to keep the file until it has been sent.")
         left = memoryview(data)
@@ -272,6 +291,9 @@ class DropFile:
         handle, self._handle = self._handle, -1
         if handle < 0:
             return
+        if keep and self._modified is not None:
+            with contextlib.suppress(OSError, OverflowError):
+                os.utime(handle, ns=(self._modified * 1_000_000,) * 2)
         os.close(handle)
         if not keep:
             self._drop.files.joinpath(self.path).unlink(missing_ok=True)

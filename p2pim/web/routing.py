@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from p2pim.errors import NoSuchPage, WrongVerb
 
@@ -82,3 +82,10 @@ class Routes:
         if verbs:
             raise WrongVerb(f"This address takes {', '.join(verbs)}.")
         raise NoSuchPage
+
+
+class Served(Protocol):
+    """A part of what is served."""
+
+    def serve(self, routes: Routes) -> None:
+        """Put it in its place."""

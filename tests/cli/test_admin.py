@@ -42,7 +42,7 @@ class AdminTests(SynchronousTestCase):
         """With what was given, in the folder that was named."""
         self.answer = {
             **STATS, **USER, "sessions": 1, "invite": "x", "expires_at": 1.7e9, "file": "/b", "bytes": 1, "ok": True,
-            "problems": [], "users": 1, "fingerprint": "SHA256:x",
+            "problems": [], "users": 1, "fingerprint": "SHA256:x", "url": "http://127.0.0.1:1/enter/x",
         }  # fmt: skip
         user = {"user": "bob"}
         expected = {
@@ -57,6 +57,8 @@ class AdminTests(SynchronousTestCase):
             ("backup", "/b"): ("backup", {"file": "/b"}),
             ("restore", "/b"): ("restore", {"file": "/b"}),
             ("check",): ("check", {}),
+            ("operator-password",): ("operator-password", {"password": "correct horse"}),
+            ("web", "--no-open"): ("web", {}),
         }
         for arguments, (method, params) in expected.items():
             os.environ["P2PIM_PASSWORD"] = "correct horse"

@@ -16,7 +16,7 @@ VALUES: dict[str, Any] = {
     "kind": "tcp", "route": "tcp", "user": "bob",
     "name": "photos", "direction": "in", "transfer": "0f0f", "path": "/home/bob/photos",
 }  # fmt: skip
-SILENT = {"typing", "progress", "transfer", "route", "conversation-read", "history-deleted", "settings"}
+SILENT = {"typing", "progress", "wrote", "transfer", "route", "conversation-read", "history-deleted", "settings"}
 """Events that would only scroll the others away."""
 
 

@@ -10,9 +10,9 @@ from twisted.internet import reactor
 
 from p2pim.errors import NoDirectPath, NoSuchTransfer, NoSuchUser, NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer import MessageReceived, SessionInterrupted, SignedIn
-from p2pim.peer.control import AgentClient, connect_agent
 from p2pim.peer.local_api import LocalApi
 from p2pim.web.agent import Agent
+from p2pim.web.agent_client import AgentClient, connect_agent
 from tests.integration.neighbours import Neighbour, NeighboursCase
 
 Item = Callable[[dict[str, Any]], None]

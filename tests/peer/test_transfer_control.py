@@ -133,7 +133,7 @@ class AnswerTests(TransferCase):
         self.world.start(accept="ask")
         id = self.send(self.file())
         told: list[tuple[bytes, Any]] = []
-        with mock.patch.object(self.alice, "send", lambda user, device, signal: told.append((device, signal))):
+        with mock.patch.object(self.alice, "send", lambda user, device, signal, _=None: told.append((device, signal))):
             self.alice.transfers.route_appeared("bob", b"C" * 16)
             self.alice.transfers.signal_received("bob", b"B" * 16, FileAnswer(bytes.fromhex(id), True), None)
             self.alice.transfers.signal_received("bob", b"C" * 16, FileAnswer(bytes.fromhex(id), True), None)

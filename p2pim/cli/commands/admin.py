@@ -56,13 +56,19 @@ class OperatorGroup(Group):
 OperatorGroup.group_class = OperatorGroup
 
 
-def _operate(method: str, **params: Any) -> dict[str, Any]:
-    """Carry out an operator's command."""
-    from p2pim.server import admin
+def _data() -> Path:
+    """The server's data folder, as given or as it uses by default."""
     from p2pim.server.settings import default_data
 
     data: Path = click.get_current_context().meta.get(__name__) or default_data()
-    return admin.run(data.expanduser(), method, {key: value for key, value in params.items() if value is not None})
+    return data.expanduser()
+
+
+def _operate(method: str, **params: Any) -> dict[str, Any]:
+    """Carry out an operator's command."""
+    from p2pim.server import admin
+
+    return admin.run(_data(), method, {key: value for key, value in params.items() if value is not None})
 
 
 @click.group("admin", cls=OperatorGroup)
@@ -150,11 +156,16 @@ def operator_password_command(invocation: Invocation, password_file: Path | None
 
 
 @admin_command.command("web")
+@click.option("--no-open", is_flag=True, help="Print the link, and leave the browser alone.")
 @pass_invocation
-def web_command(invocation: Invocation) -> None:
-    """Make a link that opens the operator's page in one browser, once, within ten minutes."""
+def web_command(invocation: Invocation, no_open: bool) -> None:
+    """Open the operator's page in the browser, by a link that lets in one browser, once, within ten minutes."""
+    from p2pim.cli.browser import open_link
+
     result = _operate("web")
     invocation.output.item(result, result["url"])
+    if not no_open and not invocation.output.json and open_link(_data(), result["url"]):
+        invocation.output.aside("Opened in the browser.")
 
 
 @admin_command.command("stats")

@@ -46,5 +46,9 @@ DROP_BUFFER: Final = 4 * MIB
 """Bytes of one file that wait for the disk; then its sender waits."""
 DROP_DEPTH: Final = 60
 """Folders inside one another, a little fewer than a transfer may have."""
+PICTURE_KEPT: Final = 8 * MIB
+"""Bytes of a picture that stays after it was sent from a page, so that the page can go on to show it."""
+PICTURES_KEPT: Final = 128 * MIB
+"""Bytes of all of those together; the oldest goes first."""
 SENT_AT_ONCE: Final = 64 * KIB
 """Bytes of a file that are read for a page at a time."""

@@ -130,10 +130,9 @@ class OperatorPage:
     @property
     def address(self) -> str | None:
         """See `IOperatorPage`."""
-        if self._port is None:
+        if self._port is None or self._wanted is None:
             return None
-        host = self._port.getHost()
-        return format_address(host.host, host.port)
+        return format_address(self._wanted.host, self._port.getHost().port)
 
     # --- beginning, changing, ending
 
@@ -213,8 +212,8 @@ class OperatorPage:
         def names() -> frozenset[str]:
             host, port = wanted.host, self._port.getHost().port
             more = {name.lower() for name in self._section.hosts}
-            own = loopback_hosts(host, port) if wanted.is_local else _literal_hosts(self._port.getHost())
-            return own | more | {f"{name}:{port}" for name in more}
+            own = loopback_hosts(host, port) if wanted.is_local else {format_address(host, port)}
+            return frozenset(own | more | {f"{name}:{port}" for name in more})
 
         return names if wanted.is_local or self._section.hosts else None
 
@@ -226,9 +225,9 @@ class OperatorPage:
         if self._wanted is None:
             raise Usage("The operator's page is switched off ([web] address or --web is none).")
         scheme = "https" if self._tls is not None else "http"
-        host = self._port.getHost()
-        name = self._section.hosts[0] if self._section.hosts and not self._wanted.is_local else _reachable(host.host)
-        shown = name if ":" in name and not _is_ip(name) else format_address(name, host.port)
+        hosts, port = self._section.hosts, self._port.getHost().port
+        name = hosts[0] if hosts and not self._wanted.is_local else _reachable(self._wanted.host)
+        shown = name if ":" in name and not _is_ip(name) else format_address(name, port)
         return f"{scheme}://{shown}/enter/{self._site.links.make()}"
 
     def end_sessions(self) -> None:
@@ -263,7 +262,3 @@ def _is_ip(name: str) -> bool:
 def _reachable(host: str) -> str:
     """An address to dial for one that is listened on: this machine stands for all of them."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
-
-
-def _literal_hosts(host: Any) -> frozenset[str]:
-    return frozenset({format_address(host.host, host.port)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -103,7 +104,9 @@ class OperatorSite:
         status = 200 if error is None else _SIGN_IN_STATUSES.get(type(error), status_of(error))
         code = error.code if error is not None else ""
         seconds = max(1, round(error.retry_after)) if error is not None else 0
-        return self.assets.page("sign_in.html", request, status=status, code=code, seconds=seconds)
+        page = self.assets.page("sign_in.html", request, status=status, code=code, seconds=seconds)
+        # Without a referrer browsers name no origin with a form, and it would be taken for another page's.
+        return replace(page, headers=(*page.headers, ("Referrer-Policy", "same-origin")))
 
     async def _sign_in(self, request: WebRequest) -> Answer:
         assert request.content is not None

@@ -18,12 +18,17 @@ const BUTTONS = [
   { verb: "resume", label: "files.resume", kind: "", when: (/** @type {any} */ s) => s.state === "paused" && s.paused !== "peer" },
   { verb: "leave", label: "files.leave", kind: "", when: mayBeLeft },
   { verb: "cancel", label: "files.cancel", kind: "", when: (/** @type {any} */ s) => !ended(s) && !asks(s) && s.state !== "finishing" },
-  { verb: "show", label: "files.show-path", kind: "", when: (/** @type {any} */ s) => s.state === "completed" && Boolean(s.path) },
+  { verb: "show", label: "files.show-path", kind: "", when: isSomewhere },
 ];
 
 /** Whether the server could keep it until its recipient comes. @param {any} s */
 function mayBeLeft(s) {
   return s.direction === "out" && !s.expires && ["offered", "waiting", "paused"].includes(s.state);
+}
+
+/** Whether its path tells a person anything: the agent's own copy of what a page sent is gone by then. @param {any} s */
+function isSomewhere(s) {
+  return s.state === "completed" && Boolean(s.path) && !(s.direction === "out" && /\/outgoing\/[0-9a-f]{32}\//u.test(s.path));
 }
 
 export class Card {
@@ -34,7 +39,8 @@ export class Card {
   constructor(context, transfer) {
     const id = `transfer-${++count}`;
     this.context = context;
-    this.buttons = "";
+    /** Those shown. @type {string | null} */
+    this.buttons = null;
     this.title = h("h3", { class: "transfer-name", id });
     this.picture = h("div", { class: "transfer-picture", hidden: true });
     this.comment = h("p", { class: "transfer-comment", hidden: true });

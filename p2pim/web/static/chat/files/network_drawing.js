@@ -9,10 +9,13 @@ const ME = { x: WIDTH / 2, y: 305 };
 const SERVER = { x: WIDTH / 2, y: 48 };
 
 /** People that the drawing has room for; the table has all of them. */
-export const MOST_DRAWN = 28;
+export const MOST_DRAWN = 22;
 const ON_ONE_RING = 12;
 /** The part of the circle, in radians, that is left to the server's line. */
 const GAP = 0.9;
+
+/** Where somebody alone stands on it: beside me. */
+const ALONE = (Math.PI / 2 - GAP) / (2 * Math.PI - 2 * GAP);
 
 const NAME_LENGTH = 16;
 
@@ -24,12 +27,16 @@ const LABEL_AT = { tcp: 0.55, udp: 0.55, relay: 0.8 };
  * @param {number} count @returns {{x: number, y: number}[]}
  */
 export function places(count) {
-  const span = 2 * Math.PI - 2 * GAP;
+  const outer = count <= ON_ONE_RING ? count : Math.ceil(0.64 * count);
+  return [...ring(outer, 1), ...ring(count - outer, 0.56)];
+}
+
+/** @param {number} count @param {number} size of the ring, 0 to 1 */
+function ring(count, size) {
   return Array.from({ length: count }, (_, index) => {
-    const part = count === 1 ? 0.5 : index / (count - 1);
-    const angle = -Math.PI / 2 + GAP + part * span;
-    const near = count > ON_ONE_RING && index % 2 === 1 ? 0.62 : 1;
-    return { x: Math.round(ME.x + 335 * near * Math.cos(angle)), y: Math.round(ME.y + 195 * near * Math.sin(angle)) };
+    const part = count === 1 ? ALONE : index / (count - 1);
+    const angle = -Math.PI / 2 + GAP + part * (2 * Math.PI - 2 * GAP);
+    return { x: Math.round(ME.x + 335 * size * Math.cos(angle)), y: Math.round(ME.y + 195 * size * Math.sin(angle)) };
   });
 }
 
@@ -73,7 +80,7 @@ class Node {
 class Line {
   constructor() {
     this.line = s("line", {});
-    this.text = s("text", { class: "net-label", "text-anchor": "middle", dy: 4 });
+    this.text = s("text", { class: "net-label", dy: 4 });
     this.group = s("g", { class: "net-line" }, this.line, this.text);
   }
 
@@ -81,8 +88,10 @@ class Line {
   update(from, to, kind, words) {
     for (const [name, value] of Object.entries({ x1: from.x, y1: from.y, x2: to.x, y2: to.y })) this.line.setAttribute(name, String(value));
     const part = LABEL_AT[kind] ?? 0.5;
-    this.text.setAttribute("x", String(Math.round(from.x + part * (to.x - from.x))));
+    const upright = Math.abs(to.x - from.x) < 80;
+    this.text.setAttribute("x", String(Math.round(from.x + part * (to.x - from.x)) + (upright ? 10 : 0)));
     this.text.setAttribute("y", String(Math.round(from.y + part * (to.y - from.y))));
+    this.text.setAttribute("text-anchor", upright ? "start" : "middle");
     this.group.setAttribute("data-kind", kind);
     if (this.text.textContent !== words) this.text.textContent = words;
   }

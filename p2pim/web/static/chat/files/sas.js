@@ -32,7 +32,6 @@ export function compareView(app, user, { signal, now, done }) {
     cancel.focus();
     try {
       await app.api.call("compare", { user }, { signal: own.signal, onItem: (/** @type {any} */ item) => show(item) });
-      app.toast(t("verify.sas.done", { user }));
       done();
     } catch (error) {
       idle(own.signal.aborted ? "" : /** @type {Error} */ (error).message);

@@ -94,9 +94,14 @@ class Form {
   /** A line of text, set when it is left or Enter pressed. @param {string} name @param {string} key @param {string} hint */
   text(name, key, hint) {
     return this.field(name, key, this.app.t(hint), (attributes, error) => {
-      const input = h("input", { ...attributes, type: "text", value: this.values[name] ?? "", autocomplete: "off", spellcheck: "false", dir: "ltr", on: { change: () => this.set(name, input.value.trim(), error) } });
+      const input = h("input", { ...attributes, type: "text", value: this.values[name] ?? "", autocomplete: "off", spellcheck: "false", dir: "ltr", on: { change: () => this.#setText(name, input, error) } });
       return input;
     });
+  }
+
+  /** An empty one is what is usual, which is shown then. @param {string} name @param {HTMLInputElement} input @param {HTMLElement} error */
+  async #setText(name, input, error) {
+    if (await this.set(name, input.value.trim() || null, error)) input.value = this.values[name] ?? "";
   }
 
   /** @param {string} name @param {string} key @param {string} hint @param {any} options `value` shown, `step`, `take` from the number to what is set */
@@ -119,7 +124,7 @@ class Form {
 
   away() {
     return this.number("away_after", "settings.away", "settings.away.hint", {
-      value: String(this.values.away_after / 60), step: "any", take: (/** @type {string} */ text) => 60 * Number(text || 0),
+      value: String(this.values.away_after), step: "any", take: (/** @type {string} */ text) => Number(text || 0),
     });
   }
 

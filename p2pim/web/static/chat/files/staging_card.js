@@ -5,6 +5,9 @@ import { drawing, fill, h, perFrame } from "../../common/dom.js";
 import { ICONS } from "../icons.js";
 import { Staging } from "./staging.js";
 
+/** Files and folders up to which each is sent for itself; more go together, as one folder. */
+const MOST_APART = 12;
+
 let count = 0;
 let underWay = 0;
 
@@ -22,8 +25,16 @@ export class StagingCard {
     const { t } = context.app;
     this.context = context;
     this.user = user;
-    this.entries = entries;
     this.how = how;
+    this.parts = apart(entries, tops.length);
+    /** Of the parts that have been sent. */
+    this.before = 0;
+    this.filesBefore = 0;
+    this.total = entries.reduce((sum, { file }) => sum + (file?.size ?? 0), 0);
+    this.files = entries.filter(({ file }) => file !== null).length;
+    this.cancelled = false;
+    /** @type {Staging | null} */
+    this.staging = null;
     this.id = `staging-${++count}`;
     this.bar = h("progress", { class: "transfer-bar", max: 100, value: 0, "aria-labelledby": this.id });
     this.state = h("p", { class: "transfer-state", role: "status" });
@@ -42,23 +53,40 @@ export class StagingCard {
   }
 
   async #begin() {
-    const { app } = this.context;
-    const { t } = app;
-    this.staging = new Staging(app.api, this.user, this.entries, this.show);
+    const { t } = this.context.app;
+    this.cancelled = false;
     this.element.dataset.state = "staging";
     this.bar.hidden = false;
     this.state.textContent = t("files.staging");
-    fill(this.row, h("button", { type: "button", dataset: { testid: "cancel-staging" }, on: { click: () => { this.staging?.cancel(); this.#remove(); } } }, t("files.cancel")));
+    fill(this.row, h("button", { type: "button", dataset: { testid: "cancel-staging" }, on: { click: () => this.#cancel() } }, t("files.cancel")));
     underWay += 1;
     try {
-      await this.staging.send(this.how);
+      await this.#sendAll();
       this.#remove();
-      this.context.transfers.refreshSoon();
     } catch (error) {
       this.#failed(error);
     } finally {
       underWay -= 1;
     }
+  }
+
+  /** What has been sent is not sent again when it is tried again. */
+  async #sendAll() {
+    while (this.parts.length > 0 && !this.cancelled) {
+      this.staging = new Staging(this.context.app.api, this.user, this.parts[0], this.show);
+      for (const sent of await this.staging.send(this.how)) this.context.transfers.told(sent);
+      this.how = { ...this.how, comment: "" };
+      this.before += this.staging.bytes;
+      this.filesBefore += this.staging.files;
+      this.staging = null;
+      this.parts.shift();
+    }
+  }
+
+  #cancel() {
+    this.cancelled = true;
+    this.staging?.cancel();
+    this.#remove();
   }
 
   #remove() {
@@ -83,8 +111,22 @@ export class StagingCard {
     const { app, formats } = this.context;
     const { staging } = this;
     if (!staging) return;
-    this.bar.value = formats.percent(staging.bytes, staging.total);
-    const count = this.entries.length > 1 ? `${app.t.n("files.staging.files", this.entries.length, { done: staging.files })} · ` : "";
-    this.facts.textContent = count + app.t("files.of", { done: formats.size(staging.bytes), total: formats.size(staging.total) });
+    const bytes = this.before + staging.bytes;
+    this.bar.value = formats.percent(bytes, this.total);
+    const count = this.files > 1 ? `${app.t.n("files.staging.files", this.files, { done: this.filesBefore + staging.files })} · ` : "";
+    this.facts.textContent = count + app.t("files.of", { done: formats.size(bytes), total: formats.size(this.total) });
   }
+}
+
+/** What goes together. @param {import("./gather.js").Entry[]} entries @param {number} tops @returns {import("./gather.js").Entry[][]} */
+function apart(entries, tops) {
+  if (tops > MOST_APART) return [entries];
+  /** @type {Map<string, import("./gather.js").Entry[]>} */
+  const parts = new Map();
+  for (const entry of entries) {
+    const part = parts.get(entry.path[0]);
+    if (part) part.push(entry);
+    else parts.set(entry.path[0], [entry]);
+  }
+  return [...parts.values()];
 }

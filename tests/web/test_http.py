@@ -1,0 +1,192 @@
+"""A site's bounds, and what every answer says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2pim.core.limits import HTTP_BODY, HTTP_CONNECTIONS, HTTP_HEAD, HTTP_HEAD_TIME, HTTP_IDLE, HTTP_LINGER
+from p2pim.web.answers import CONFINED, Answer
+from p2pim.web.http import WebRequest
+from p2pim.web.routing import API, OPEN
+from tests.web.visits import Visitor, request, small_site, taken_apart
+
+JSON = {"content_type": "application/json"}
+
+
+class AnswerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.site = small_site(clock=self.clock)
+        self.visitor = Visitor(self.site)
+
+    def test_every_answer_is_confined(self) -> None:
+        """A page, an object, and an error: nothing of it can be framed, guessed at, or load what is not ours."""
+        for path, method in (("/open", "GET"), ("/api/echo", "POST"), ("/nowhere", "GET"), ("/open", "PUT")):
+            reply = self.visitor.ask(method, path, b"{}" if method == "POST" else b"", **JSON)
+            for name, value in CONFINED.items():
+                self.assertEqual(reply.headers[name.lower()], value, path)
+            self.assertNotIn("server", reply.headers)
+        self.assertNotIn("unsafe", CONFINED["Content-Security-Policy"])
+
+    def test_errors_have_the_documented_form(self) -> None:
+        """Code, message and exit, under HTTP's own status."""
+        cases = (("GET", "/nowhere", 404, "no-such-page"), ("DELETE", "/open", 405, "wrong-method"))
+        for method, path, status, code in cases:
+            reply = self.visitor.ask(method, path)
+            self.assertEqual((reply.status, reply.json["error"]), (status, code))
+            self.assertIn("exit", reply.json)
+
+    def test_a_defect_is_told_and_written_down_without_the_address(self) -> None:
+        """Addresses carry secrets."""
+        reply = self.visitor.ask("GET", "/wrong?key=SECRET")
+        self.assertEqual((reply.status, reply.json["error"]), (500, "error"))
+        (failure,) = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertNotIn("SECRET", failure.getTraceback())
+
+    def test_a_connection_takes_one_request_after_another(self) -> None:
+        """Also when they come at once."""
+        self.visitor.say(request("GET", "/open") + request("POST", "/api/echo", b'{"n":1}', **JSON))
+        self.assertEqual(self.visitor.transport.value().count(b"HTTP/1.1 200"), 2)
+
+    def test_head_is_get_without_a_body(self) -> None:
+        """For all that can be got."""
+        reply = self.visitor.ask("HEAD", "/open")
+        self.assertEqual((reply.status, reply.headers["content-length"], reply.body), (200, "8", b""))
+
+
+class BoundsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.site = small_site(clock=self.clock)
+        self.visitor = Visitor(self.site)
+
+    def test_only_json_is_taken(self) -> None:
+        """A form of another page could send text, but not JSON."""
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "", "multipart/form-data; boundary=x"):
+            reply = self.visitor.ask("POST", "/api/echo", b"{}", content_type=kind)
+            self.assertEqual((reply.status, reply.json["error"]), (415, "wrong-type"))
+        for body in (b"[]", b"{", b"\xff", b"1", b"[" * 100_000):
+            self.assertEqual(self.visitor.ask("POST", "/api/echo", body, **JSON).status, 400)
+        reply = self.visitor.ask("POST", "/api/echo", b'{"a":1}', content_type="application/json; charset=utf-8")
+        self.assertEqual(reply.json["got"], {"a": 1})
+
+    def test_a_body_that_is_too_long_is_refused_before_it_is_kept(self) -> None:
+        """By what its head says, or by what comes; and the rest of it is thrown away while the answer goes out."""
+        self.visitor.say(request("POST", "/api/echo", content_length=str(HTTP_BODY + 1), **JSON))
+        for _ in range(40):
+            self.visitor.say(b"x" * 4096)
+        self.assertEqual(taken_apart(self.visitor.transport.value()).status, 413)
+        self.clock.advance(HTTP_LINGER)
+        self.assertTrue(self.visitor.transport.disconnecting)
+
+    def test_a_body_in_chunks_is_bounded_too(self) -> None:
+        """It does not say how long it will be."""
+        self.visitor.say(
+            b"POST /api/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(HTTP_BODY // 65_536 + 2):
+            self.visitor.say(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+        self.assertEqual(taken_apart(self.visitor.transport.value()).status, 413)
+
+    def test_who_waits_for_leave_to_send_is_told_at_once(self) -> None:
+        """Expect: 100-continue (RFC 9110, 10.1.1)."""
+        head = request("POST", "/api/echo", content_length=str(HTTP_BODY + 1), expect="100-continue", **JSON)
+        self.visitor.say(head)
+        self.assertEqual(taken_apart(self.visitor.transport.value()).status, 413)
+        other = Visitor(self.site)
+        other.say(request("POST", "/api/echo", content_length="2", expect="100-continue", **JSON))
+        self.assertIn(b"100 Continue", other.transport.value())
+
+    def test_a_head_that_is_too_long_or_too_slow_ends_the_connection(self) -> None:
+        """Nobody holds a connection by a byte a minute."""
+        self.visitor.say(b"GET /open HTTP/1.1\r\n" + b"X-A: " + b"y" * HTTP_HEAD + b"\r\n")
+        self.assertTrue(self.visitor.transport.disconnecting)
+        slow = Visitor(self.site)
+        slow.say(b"GET /open HTTP/1.1\r\n")
+        self.clock.advance(HTTP_HEAD_TIME - 0.1)
+        self.assertFalse(slow.transport.disconnecting)
+        slow.say(b"X: 1\r\n")
+        self.clock.advance(0.2)
+        self.assertTrue(slow.transport.aborted)
+
+    def test_a_second_head_may_not_be_slow_either(self) -> None:
+        """The clock begins anew with each request."""
+        self.visitor.ask("GET", "/open")
+        self.clock.advance(HTTP_HEAD_TIME + 1)
+        self.assertFalse(self.visitor.transport.disconnecting)
+        self.visitor.say(b"GET /open HT")
+        self.clock.advance(HTTP_HEAD_TIME + 1)
+        self.assertTrue(self.visitor.transport.aborted)
+
+    def test_an_idle_connection_ends(self) -> None:
+        """In time."""
+        self.visitor.ask("GET", "/open")
+        self.clock.advance(HTTP_IDLE + 1)
+        self.assertTrue(self.visitor.transport.disconnecting)
+
+    def test_connections_are_counted(self) -> None:
+        """One too many is hung up on, until another has gone."""
+        others = [Visitor(self.site) for _ in range(HTTP_CONNECTIONS - 1)]
+        self.assertTrue(Visitor(self.site).transport.aborted)
+        others[0].leave()
+        self.assertFalse(Visitor(self.site).transport.aborted)
+
+    @given(st.binary(max_size=300), st.booleans())
+    def test_rubbish_ends_at_most_its_connection(self, rubbish: bytes, begun: bool) -> None:
+        """Whatever it is; others are served."""
+        visitor = Visitor(self.site)
+        visitor.say(b"POST /api/echo HTTP/1.1\r\n" * begun + rubbish + b"\r\n\r\n")
+        visitor.leave()
+        self.assertEqual(Visitor(self.site).ask("GET", "/open").status, 200)
+
+
+class WorkTests(SynchronousTestCase):
+    def test_whoever_hangs_up_ends_what_they_asked_for(self) -> None:
+        """Nothing goes on for nobody."""
+        cancelled: list[str] = []
+
+        async def endless(request: WebRequest) -> Answer:
+            await Deferred(lambda _: cancelled.append("work"))
+            return Answer()
+
+        site = small_site()
+        site.routes.add("GET", "/endless", endless, OPEN)
+        visitor = Visitor(site)
+        visitor.say(request("GET", "/endless"))
+        visitor.leave()
+        self.assertEqual(cancelled, ["work"])
+
+    def test_a_body_goes_where_its_route_says_as_it_comes(self) -> None:
+        """Its sender waits while there is no room; nothing of it is kept in memory."""
+        kept: list[bytes] = []
+        lost: list[bool] = []
+
+        class Keeping:
+            def __init__(self, request: WebRequest, length: int | None) -> None:
+                self.request = request
+
+            def write(self, data: bytes) -> None:
+                kept.append(data)
+                self.request.pause_body()
+
+            def lost(self) -> None:
+                lost.append(True)
+
+        async def put(request: WebRequest) -> Answer:
+            return Answer(body=b"done")
+
+        site = small_site()
+        site.routes.add("PUT", "/big/{rest...}", put, API, sink=Keeping)
+        visitor = Visitor(site)
+        visitor.say(request("PUT", "/big/a/b", content_length=str(10 * HTTP_BODY)) + b"x" * 1000)
+        transport: Any = visitor.transport
+        self.assertEqual((sum(map(len, kept)), transport.producerState), (1000, "paused"))
+        visitor.leave()
+        self.assertEqual(lost, [True])
