@@ -8,7 +8,8 @@ are sealed, have no part in it, so that nothing a guest or this server says can 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -170,6 +171,13 @@ class GuestDesk:
     def residents(self, local_host: str) -> Iterable[Login]:
         """The users whom guests are shown (see `p2pim.server.classic.IGuestWatcher`)."""
         return () if self._residents is None else self._residents.logins(local_host)
+
+    def figures(self) -> dict[str, Any] | None:
+        """What the operator sees of the gateway; None: there is none."""
+        if self._gateway is None:
+            return None
+        figures = {"address": self._gateway.address, "guests": len(self._gateway.roster)}
+        return {**figures, **asdict(self._gateway.counts)}
 
     def guest_said(self, name: str, guest: Guest, text: str) -> None:
         """A guest said something to the user ``name``."""
