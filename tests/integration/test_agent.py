@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
+from p2pim.core.limits import AGENT_LINKS
 from p2pim.errors import NoDirectPath, NoSuchTransfer, NoSuchUser, NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer import MessageReceived, SessionInterrupted, SignedIn
 from p2pim.peer.local_api import LocalApi
@@ -69,6 +71,13 @@ class AgentTests(NeighboursCase):
         self.assertEqual((stored["state"], stored["route"]), ("stored", "mailbox"))
         (last,) = (await self.ask(client, "history", user="bob", limit=1))["messages"]
         self.assertEqual((last["text"], last["state"], last["direction"]), ("later", "stored", "out"))
+
+    async def test_more_calls_at_once_than_connections_are_all_answered(self) -> None:
+        """One begins on a connection in the moment in which another ends there."""
+        _, client = await self.agent("alice")
+        calls = [Deferred.fromCoroutine(self.ask(client, "status")) for _ in range(3 * AGENT_LINKS)]
+        answers = [await call for call in calls]
+        self.assertEqual({answer["user"] for answer in answers}, {"alice"})
 
     async def test_errors_by_the_socket(self) -> None:
         """Each with its code."""
