@@ -26,6 +26,7 @@ from p2pim.peer.delivery import Delivery
 from p2pim.peer.direct_traffic import DirectTraffic
 from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.group_parts import GroupParts
+from p2pim.peer.guests import MetGuests
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
 from p2pim.peer.own_status import OwnStatus
@@ -46,6 +47,7 @@ from p2pim.storage.history import History
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.groups import GroupChanged
+from p2pim.wire.guests import GuestChanged, GuestSaid, GuestsOffered
 from p2pim.wire.keys import DeviceList
 
 
@@ -94,6 +96,7 @@ class Account:
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
         self._make_delivery()
+        self.guests = MetGuests(context, self.database, self.session, background, self._new_id)
         self.queries = Queries(context.reactor, self.routes, context.rng.getrandbits(62))
         self.status = OwnStatus(
             context.reactor, self.session, context.home.credentials().status, self.settings.away_after
@@ -234,6 +237,7 @@ class Account:
         """A session stands."""
         self._welcomed(welcome)
         related = self.people.signed_in(welcome.contacts)
+        self.guests.signed_in()
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
         self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
@@ -302,6 +306,10 @@ class Account:
     def group_changed(self, change: GroupChanged) -> None:
         """A group of mine was changed."""
         self.groups.told(change)
+
+    def guests_told(self, message: GuestsOffered | GuestChanged | GuestSaid) -> None:
+        """Something about guests of the classic gateway."""
+        self.guests.told(message)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""
