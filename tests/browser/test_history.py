@@ -6,8 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from playwright.sync_api import expect
-
+from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase, ChatPage, Resident
 
 MANY = 1_000
