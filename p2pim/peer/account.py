@@ -35,6 +35,7 @@ from p2pim.peer.queries import Queries
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
+from p2pim.peer.session_rules import lost_keys
 from p2pim.peer.states import milliseconds
 from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.store_watch import StoreWatch
@@ -158,6 +159,7 @@ class Account:
             again=self._seal_again,
             from_thread=context.reactor.callFromThread,
         )
+        seals.stock.differ = self._keys_differ
         self._lives.add(load=seals.load, stop=seals.stop)
         self.verification = Verification(context.reactor, self._wall, seals, self._emit, context.random_bytes)
         return seals
@@ -195,7 +197,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
-            access=StoreAccess(self._context.reactor, self.session, self._post),
+            access=StoreAccess(self._context.reactor, self.session, self._post, self._alone),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -215,6 +217,10 @@ class Account:
         await self._lives.stop()
         await self.session.stop(forget=forget)
         await self.database.close()
+
+    def _keys_differ(self) -> None:
+        """The keys that others seal for are not here (any more)."""
+        self.session.give_up("keys-differ", lost_keys(self._context.home.path, self.device))
 
     def _leave_for_now(self, reason: str) -> None:
         """Nothing can be stored: take nothing until it can."""
@@ -318,6 +324,9 @@ class Account:
     def stored_ended(self, file: bytes, outcome: str) -> None:
         """The server says what became of a file in its store."""
         self.transfers.left.ended(file, outcome)
+
+    def _alone(self) -> bool:
+        return all(device.id == self.device for device in self.seals.devices(self._context.user))
 
     async def _post(self, user: str, signal: s.FileLeft) -> None:
         """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
