@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from p2pim.cli.backend import Item
+from p2pim.core.limits import CONTROL_ANSWER
 from p2pim.errors import P2pimError, WireError
 from p2pim.peer.control_wire import AgentGone, rebuild, short_path
 from p2pim.wire.local_http import AnswerReader, encode_request
@@ -38,7 +39,7 @@ class AgentSocket:
         :raises AgentGone: the agent ended before it had answered.
         """
         self._send(encode_request(method, params))
-        answer, outcome = AnswerReader(), dict[str, Any]()
+        answer, outcome = AnswerReader(CONTROL_ANSWER), dict[str, Any]()
         while not answer.ended:
             for value in self._receive(answer):
                 if "item" in value:

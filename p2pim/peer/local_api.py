@@ -32,7 +32,7 @@ PASSIVE = (
     "events", "log", "read", "status", "query", "answer", "reply", "conversation", "conversations", "routes", "network",
     "who", "groups", "history", "transfers", "devices", "settings",
 )  # fmt: skip
-"""Methods that programs and open windows call by themselves: they do not show that a person is there. ``active`` does."""
+"""Methods that programs and windows call by themselves: they do not show that a person is there; ``active`` does."""
 
 MESSAGE_WAIT = 30.0
 """Seconds for a receipt when the caller names none."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2pim.core.limits import SAS_RUNS, SAS_TIME
@@ -19,6 +19,9 @@ from p2pim.peer.seals import Seals
 from p2pim.storage.sealing import PinnedDevice
 from p2pim.wire.signals import Sas as Step
 from p2pim.wire.signals import Signal
+
+GIVEN_UP = "nobody waits for it any more"
+"""Why one ends whose window was closed."""
 
 _Answer = tuple[DeviceRef, bytes, bytes | None]
 """Who answers, in which run, with what commitment; None: they asked at the same time, and theirs stands."""
@@ -115,8 +118,9 @@ class Verification:
             c = run.comparison
             show({"run": c.run.hex(), "emoji": c.emoji, "decimals": c.decimals, "device": c.other.ref.device.hex()})
             await run.over
-        except VerificationFailed as error:
-            self._send(run, [Step(run.comparison.run, "cancel", reason=error.message[:300])])
+        except (VerificationFailed, CancelledError) as error:
+            reason = error.message[:300] if isinstance(error, P2pimError) else GIVEN_UP
+            self._send(run, [Step(run.comparison.run, "cancel", reason=reason)])
             raise
         finally:
             self._end(run)
@@ -135,6 +139,10 @@ class Verification:
         try:
             answer.addTimeout(SAS_TIME, self._clock, onTimeoutCancel=lambda value, _: _nobody(user))
             ref, run_id, commitment = await answer
+        except (TimedOut, CancelledError):
+            for device in devices:
+                self._seals.send(user, device, Step(id, "cancel", reason=GIVEN_UP))
+            raise
         finally:
             self._waiting.pop(user, None)
         if commitment is None:

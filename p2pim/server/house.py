@@ -107,27 +107,31 @@ class House:
         self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
         self.take_bulk = self.files.take
         self._make_post(clock, wall)
-        self.direct = DirectTotals(clock)
-        self.request = self._make_requests(clock).handle
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
-        self.refusals = Refusals(wall)
-        self.gate.refused = self.refusals.add
+        self._make_books(clock, wall)
+        self.request = self._make_requests(clock).handle
         self.port = PortFactory(self.gate, self, tls, self.splices.take)
         self.connections: dict[ServerConnection, None] = {}
-        self.started = wall()
-        self.listening: dict[str, str | None] = {}
-        """Every address that is listened on, by what for: ``tcp``, ``udp``, ``web``."""
         self.tls = tls
         self._counting = DeferredLock()
-        self._counted: Callable[[Iterable[Increase]], None] | None = None
-        self.meter = Meter(clock, self.store, self.read_counters, wall)
-        self.health = Health(clock, self.store, self.meter.write)
-        self.live = LiveTable(self)
         self._desk = SignInDesk(
             clock, lambda: self.settings, self.store, passwords, self.users, self.names, wall, random_bytes
         )
         self.use(settings)
+
+    def _make_books(self, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        """What the operator is shown."""
+        self.started = wall()
+        self.listening: dict[str, str | None] = {}
+        """Every address that is listened on, by what for: ``tcp``, ``udp``, ``web``."""
+        self.refusals = Refusals(wall)
+        self.gate.refused = self.refusals.add
+        self.direct = DirectTotals(clock)
+        self._counted: Callable[[Iterable[Increase]], None] | None = None
+        self.meter = Meter(clock, self.store, self.read_counters, wall)
+        self.health = Health(clock, self.store, self.meter.write)
+        self.live = LiveTable(self)
 
     def _make_post(self, clock: IReactorTime, wall: Callable[[], float]) -> None:
         """What takes envelopes and mail, and those who are told where it goes."""

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from p2pim.core.limits import AGENT_LINKS
+from p2pim.core.limits import AGENT_LINKS, CONTROL_ANSWER
 from p2pim.errors import P2pimError
 from p2pim.peer.control_wire import AgentGone as AgentGone
 from p2pim.peer.control_wire import rebuild, short_path
@@ -48,13 +48,13 @@ class _Link(Protocol):
         self.client: AgentClient | None = None
         self.call: _Call | None = None
         self.used = False
-        self._answer = AnswerReader()
+        self._answer = AnswerReader(CONTROL_ANSWER)
         self._outcome: dict[str, Any] | None = None
 
     def begin(self, call: _Call) -> None:
         """Send the request."""
         self.call, call.link = call, self
-        self._answer, self._outcome = AnswerReader(), None
+        self._answer, self._outcome = AnswerReader(CONTROL_ANSWER), None
         assert self.transport is not None
         self.transport.write(call.request)
 

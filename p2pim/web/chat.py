@@ -10,6 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from p2pim.errors import NotEntered, StorageError
+from p2pim.net.loopback import is_own
 from p2pim.peer.home import Home, write_private
 from p2pim.web.address import PageAddress
 from p2pim.web.answers import Answer, see_other
@@ -45,7 +46,7 @@ class ChatPage:
         self._assets.serve(routes)
         for each in served:
             each.serve(routes)
-        self.site = WebSite(reactor, routes, error_pages(self._assets), self._guard)
+        self.site = WebSite(reactor, routes, error_pages(self._assets), self._guard, trusted=is_own)
 
     def listen(self, wanted: PageAddress) -> None:
         """Serve it.

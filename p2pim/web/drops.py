@@ -98,7 +98,7 @@ class Drops:
             raise TooMany("Too many files are being prepared at once; send or cancel some first.")
         name = self._random(16).hex()
         drop = Drop(self._folder / name, user, now)
-        await self._threads(partial(os.makedirs, drop.files, 0o700))
+        await self._threads(partial(_make, drop))
         self._open[name] = drop
         return name
 
@@ -339,6 +339,12 @@ def _left(folder: Path) -> dict[str, set[str]]:
         except (OSError, ValueError, TypeError):
             found[each.name] = set()
     return found
+
+
+def _make(drop: Drop) -> None:
+    """Its folders, for their owner alone."""
+    for folder in (drop.folder.parent, drop.folder, drop.files):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -19,20 +19,17 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, Request
+from twisted.web.http import Request
 
 from p2pim.core.limits import (
     HTTP_BODY,
     HTTP_CONNECTIONS,
     HTTP_DISCARD,
-    HTTP_HEAD,
-    HTTP_HEAD_TIME,
-    HTTP_HEADERS,
     HTTP_IDLE,
-    HTTP_LINGER,
 )
 from p2pim.errors import TooLarge, Usage, WrongType
 from p2pim.web.answers import Answer, failed
+from p2pim.web.connection import WebChannel
 from p2pim.web.routing import Route, Routes
 
 
@@ -243,112 +240,6 @@ class WebRequest(Request):
         self.send(self.site.error_page(self, error))
 
 
-class WebChannel(HTTPChannel):
-    """A connection, with times for what a stranger might draw out."""
-
-    maxHeaders = HTTP_HEADERS  # noqa: N815 - Twisted's
-    totalHeadersSize = HTTP_HEAD  # noqa: N815 - Twisted's
-    requestFactory: type[Request] = WebRequest  # noqa: N815 - Twisted's
-    requests: list[WebRequest]
-    callLater: Callable[..., Any]
-    _networkProducer: Any  # noqa: N815 - Twisted's
-    site: WebSite
-    factory: WebSite
-    _head_time: Any = None
-    _lingering = False
-
-    def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
-        if not self.site.admit(self):
-            self.abort()
-            return
-        self._watch_head()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._lingering:
-            return
-        if self._head_time is None and not self.requests:
-            self._watch_head()
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
-
-    def allHeadersReceived(self) -> None:  # noqa: N802 - Twisted's
-        """The head of a request is there in time."""
-        self._forget_head()
-        super().allHeadersReceived()  # type: ignore[no-untyped-call]
-
-    def allContentReceived(self) -> None:  # noqa: N802 - Twisted's
-        """The whole request is there, or the rest of one that has been answered."""
-        if self.requests:
-            super().allContentReceived()  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._forget_head()
-        self.site.discharge(self)
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-
-    def timeoutConnection(self) -> None:
-        """Nothing came for too long."""
-        self.loseConnection()
-        self._abortingCall = self.callLater(HTTP_LINGER, self.forceAbortClient)
-
-    def forceAbortClient(self) -> None:  # noqa: N802 - Twisted's
-        """And it could not even be hung up in order."""
-        self._abortingCall = None
-        self.abort()
-
-    def first_line(self) -> tuple[bytes, bytes, bytes]:
-        """Method, address and version of the request whose head has just come."""
-        return self._command, self._path, self._version
-
-    def _send100Continue(self) -> None:  # noqa: N802 - Twisted's
-        """The sender waits for leave to go on; who is refused is told so instead."""
-        if not self.requests[-1].refuse_at_once():
-            super()._send100Continue()  # type: ignore[no-untyped-call]
-
-    def answer_at_once(self) -> None:
-        """The body of this request is not wanted: the rest of it is thrown away while the answer goes out."""
-        self.persistent = False
-        self._lingering = True
-
-    def loseConnection(self) -> None:
-        """Hang up, once what was said has been written."""
-        if self._lingering and hasattr(self.transport, "loseWriteConnection"):
-            assert self.transport is not None
-            self._networkProducer.unregisterProducer()
-            self.transport.loseWriteConnection()
-            if self._abortingCall is None:
-                self._abortingCall = self.callLater(HTTP_LINGER, self.forceAbortClient)
-            return
-        super().loseConnection()  # type: ignore[no-untyped-call]
-
-    def abort(self) -> None:
-        """Hang up now."""
-        transport: Any = self.transport
-        transport.abortConnection()
-
-    def pause_reading(self) -> None:
-        """Take nothing from this connection for now."""
-        self.setTimeout(None)  # type: ignore[no-untyped-call]
-        self._networkProducer.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Go on."""
-        self.setTimeout(self.timeOut)  # type: ignore[no-untyped-call]
-        self._networkProducer.resumeProducing()
-
-    def _watch_head(self) -> None:
-        self._head_time = self.callLater(HTTP_HEAD_TIME, self._too_slow)
-
-    def _too_slow(self) -> None:
-        self._head_time = None
-        self.abort()
-
-    def _forget_head(self) -> None:
-        call, self._head_time = self._head_time, None
-        if call is not None and call.active():
-            call.cancel()
-
-
 @dataclass(eq=False)
 class WebSite(ServerFactory["WebChannel"]):
     """What is served at an address.
@@ -357,6 +248,8 @@ class WebSite(ServerFactory["WebChannel"]):
     :param routes: what is where.
     :param gate: who may ask; None: whoever can connect.
     :param error_page: how errors are shown.
+    :param connections: at once.
+    :param trusted: tells of a new connection whether anything is said on it.
     :param headers: on every answer, besides those of the answer itself; they override `p2pim.web.answers.CONFINED`.
     """
 
@@ -366,6 +259,7 @@ class WebSite(ServerFactory["WebChannel"]):
     gate: Gate | None = None
     headers: dict[str, str] = field(default_factory=dict)
     connections: int = HTTP_CONNECTIONS
+    trusted: Callable[[Any], bool] = lambda transport: True
     noisy = False
 
     def __post_init__(self) -> None:
@@ -375,12 +269,13 @@ class WebSite(ServerFactory["WebChannel"]):
         channel = WebChannel()  # type: ignore[no-untyped-call]
         channel.site = channel.factory = self
         channel.callLater = self.clock.callLater
+        channel.requestFactory = cast("type[Request]", WebRequest)
         channel.timeOut = HTTP_IDLE
         return channel
 
     def admit(self, channel: WebChannel) -> bool:
-        """Whether there is room for one more."""
-        if len(self._channels) >= self.connections:
+        """Whether there is room for one more, and it may be there."""
+        if len(self._channels) >= self.connections or not self.trusted(channel.transport):
             return False
         self._channels.add(channel)
         return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from p2pim.core.limits import CONTROL_ANSWER, HTTP_HEAD
 from p2pim.errors import BadMessage
 
 _PLAIN, _SIZE, _CHUNK, _AFTER_CHUNK, _TRAILER = range(5)
@@ -29,9 +28,12 @@ class AnswerReader:
     """Reads one answer.
 
     ``started``: its head is there. ``ended``: all of it is. ``reusable``: then the connection takes another request.
+
+    :param longest: bytes of a line that are accepted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
         self.started = False
         self.ended = False
         self.reusable = True
@@ -62,7 +64,7 @@ class AnswerReader:
     def _read_head(self) -> bool:
         head, end, rest = self._data.partition(b"\r\n\r\n")
         if not end:
-            if len(self._data) > HTTP_HEAD:
+            if len(self._data) > self._longest:
                 raise ValueError("too long a head")
             return False
         self.started, self._data = True, rest
@@ -107,7 +109,7 @@ class AnswerReader:
     def _take(self, part: bytes, values: list[dict[str, Any]]) -> None:
         self._line.append(part)
         self._size += len(part)
-        if self._size > CONTROL_ANSWER:
+        if self._size > self._longest:
             raise ValueError("too long a line")
         if b"\n" in part:
             *lines, rest = b"".join(self._line).split(b"\n")

@@ -118,14 +118,36 @@ class StoreTests(ModuleCase):
           const moved = document.activeElement.dataset.testid;
           tell({ event: "completed", name: "report.pdf", path: "/d/r.pdf", bytes: 2048, seconds: 2, route: "tcp" });
           tell({ event: "progress", bytes: 1, total: 2048, rate: 1, route: "tcp" });
+          store.told({ ...store.all.get(id), state: "waiting" });
+          steps.push([card.element.dataset.state, 100, "show"]);
           return { steps, kept, moved };
         }""")  # fmt: skip
         self.assertEqual(seen["steps"], [
             ["running", 50, "pause cancel"], ["paused", 50, "resume cancel"], ["paused", 75, "resume cancel"],
-            ["completed", 100, "show"], ["completed", 100, "show"],
+            ["completed", 100, "show"], ["completed", 100, "show"], ["completed", 100, "show"],
         ])  # fmt: skip
         self.assertTrue(seen["kept"])
         self.assertEqual(seen["moved"], "resume")
+
+    def test_an_answer_that_events_have_overtaken_undoes_nothing(self) -> None:
+        """The agent answers and tells by two connections: which comes first is chance."""
+        page = self.module_page(BODY)
+        self.evaluate(page, "chat/dialog.js", APP)
+        self.answers["transfers"] = {"transfers": [transfer(state="waiting")]}
+        states = self.evaluate(page, "chat/files/store.js", """async ({ Transfers }, waiting) => {
+          const store = new Transfers(app);
+          await store.refresh();
+          const state = () => store.all.get(waiting.transfer).state;
+          const { heard } = store;
+          const at = "2026-01-31T12:00:01.000Z";
+          app.events.emit({ at, event: "transfer", transfer: waiting.transfer, state: "running", paused: "" });
+          const states = [state()];
+          store.told(waiting, heard);
+          states.push(state());
+          store.told({ ...waiting, state: "paused" }, store.heard);
+          return [...states, state()];
+        }""", transfer(state="waiting"))  # fmt: skip
+        self.assertEqual(states, ["running", "running", "paused"])
 
     def test_an_offer_with_a_hostile_name_is_text(self) -> None:
         """Whatever the sender calls it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.people import BrowserCase, ChatPage
+from tests.browser.people import BrowserCase, ChatPage, Resident
+from tests.integration.town import Person
 
 
 class VerifyTests(BrowserCase):
@@ -16,7 +17,8 @@ class VerifyTests(BrowserCase):
         expect(page.by("standing", state="unverified")).to_be_visible()
 
     def test_both_see_the_same_and_say_so_and_are_verified(self) -> None:
-        """The number is the same; a comparison that somebody refuses verifies nobody, one that both confirm does."""
+        """The number is the same; a comparison that somebody leaves or refuses verifies nobody, one that both confirm
+        does; and keys that change afterwards are shown until somebody accepts them."""
         alice, bob = self.people("alice", "bob")
         a, b = alice.open(), bob.open(locale="zh-CN")
         self.open_verify(a, "bob")
@@ -26,6 +28,13 @@ class VerifyTests(BrowserCase):
         self.assertEqual(b.by("safety-number").inner_text(), number)
         b.page.keyboard.press("Escape")
 
+        a.by("compare").click()
+        b.by("take-up").click()
+        a.by("sas").wait_for()
+        a.page.keyboard.press("Escape")
+        expect(b.by("compare-failed")).to_be_visible()
+        b.page.keyboard.press("Escape")
+        self.open_verify(a, "bob")
         for same in (False, True):
             a.by("compare").click()
             b.by("take-up").click()
@@ -42,3 +51,22 @@ class VerifyTests(BrowserCase):
         for page in (a, b):
             expect(page.by("standing", state="verified")).to_be_visible()
         self.assertTrue(alice.run("verify", "bob").objects[0]["verified"])
+
+        a.page.keyboard.press("Escape")
+        self.wait(self.another_device(bob))
+        expect(a.by("bar", about="changed")).to_be_visible()
+        a.by("bar-verify").click()
+        expect(a.by("standing", state="changed")).to_contain_text("Messages wait until you compare again, or accept")
+        self.assertNotEqual(a.by("safety-number").inner_text(), number)
+        a.by("accept-keys").click()
+        a.by("confirm-yes").click()
+        expect(a.by("standing", state="unverified")).to_be_visible()
+        a.page.keyboard.press("Escape")
+        expect(a.by("bar", about="changed")).to_have_count(0)
+
+    async def another_device(self, resident: Resident) -> None:
+        """A second one of theirs, which comes and goes."""
+        laptop = Person(self.town, "laptop")
+        account = f"{resident.name}@{self.town.address}"
+        await laptop.run("login", account, "--fingerprint", self.town.fingerprint)
+        await laptop.up()

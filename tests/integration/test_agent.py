@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from p2pim.core.limits import AGENT_LINKS
 from p2pim.errors import NoDirectPath, NoSuchTransfer, NoSuchUser, NotSignedIn, ServerUnreachable, TimedOut, Usage
 from p2pim.peer import MessageReceived, SessionInterrupted, SignedIn
+from p2pim.peer.events import MessageWritten
 from p2pim.peer.local_api import LocalApi
 from p2pim.web.agent import Agent
 from p2pim.web.agent_client import AgentClient, connect_agent
@@ -71,6 +72,18 @@ class AgentTests(NeighboursCase):
         self.assertEqual((stored["state"], stored["route"]), ("stored", "mailbox"))
         (last,) = (await self.ask(client, "history", user="bob", limit=1))["messages"]
         self.assertEqual((last["text"], last["state"], last["direction"]), ("later", "stored", "out"))
+
+    async def test_what_one_program_writes_the_others_hear_of(self) -> None:
+        """A window shows what was written by a command; to a group, too."""
+        alice, client = await self.agent("alice")
+        await self.join("bob")
+        await self.ask(client, "group-create", group="#team", users=["bob"])
+        sent = await self.ask(client, "msg", user="bob", text="hello", wait=False)
+        await self.ask(client, "msg", user="#team", text="all", wait=False)
+        await self.until(lambda: len(alice.had(MessageWritten)) == 2)
+        first, second = alice.had(MessageWritten)
+        self.assertEqual((first.id, first.user, first.text, first.group), (sent["id"], "bob", "hello", None))
+        self.assertEqual((second.user, second.text, second.group), ("#team", "all", "#team"))
 
     async def test_more_calls_at_once_than_connections_are_all_answered(self) -> None:
         """One begins on a connection in the moment in which another ends there."""

@@ -24,7 +24,7 @@ from p2pim.errors import (
     RecipientBusy,
     TooMany,
 )
-from p2pim.peer.events import Event, ReceiptReceived
+from p2pim.peer.events import Event, MessageUndelivered, ReceiptReceived
 from p2pim.peer.outbox import Outbox, Settled
 from p2pim.storage.database import Database
 from p2pim.storage.outbox import OutboxStore
@@ -230,6 +230,18 @@ class OutboxTests(OutboxCase):
         self.failureResultOf(waiting, Blocked)
         self.assertEqual((self.state(message)[0], self.copies()), ("failed", 0))
         self.assertEqual(self.outbox.homeless(), [])
+
+    def test_what_is_not_taken_is_told_for_now_and_for_good(self) -> None:
+        """Windows that wait for no answer hear of it, too."""
+        self.ways(relay=1)
+        self.put("one")
+        self.routes.answers[-1](MailboxFull())
+        self.put("two")
+        self.routes.answers[-1](Blocked())
+        told = [event for event in self.events if isinstance(event, MessageUndelivered)]
+        self.assertEqual([(e.user, e.reason, e.waits) for e in told], [
+            ("bob", "mailbox-full", True), ("bob", "blocked", False),
+        ])  # fmt: skip
 
     def test_the_outbox_of_one_user_is_bounded(self) -> None:
         """And says so before anything is lost."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from p2pim.core.safety import EMOJI
 from p2pim.core.sas import Comparison, Party
@@ -107,6 +107,20 @@ class VerificationTests(SealsCase):
         await self.assertFailure(one, VerificationFailed)
         await self.assertFailure(two, VerificationFailed)
         self.assertFalse((await self.of["bob"].report("alice"))["verified"])
+
+    async def test_whoever_closes_the_window_ends_it_on_both_sides(self) -> None:
+        """While it is shown, and while it is asked for: what is taken up later is a question of one's own."""
+        one, two = await self.shown_on_both()
+        one.cancel()
+        await self.assertFailure(one, CancelledError)
+        error: Any = await self.assertFailure(two, VerificationFailed)
+        self.assertIn("nobody waits", error.message)
+        self.bob.events.clear()
+        one = self.compare(self.alice, self.bob)
+        await self.until(lambda: any(isinstance(e, ComparisonAsked) for e in self.bob.events))
+        one.cancel()
+        await self.assertFailure(one, CancelledError)
+        await self.until(lambda: not self.of["bob"]._asked)
 
 
 class ComparisonTests(SealsCase):

@@ -57,7 +57,7 @@ class ChatPageTests(TestCase):
         self.addCleanup(page.close)
         return page
 
-    def ask(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Deferred[Reply]:
+    def ask(self, path: str, method: str = "GET", body: bytes = b"", /, **headers: str) -> Deferred[Reply]:
         host, _, port = self.page.address.rpartition(":")
         headers = {"host": self.page.address, **headers}
         return deferToThread(exchange, (host, int(port)), request(method, path, body, **headers))
@@ -134,8 +134,9 @@ class ChatPageTests(TestCase):
     async def test_no_secret_is_written_down(self) -> None:
         """Neither link nor cookie: not in the log, and not in the home."""
         events: list[dict[str, Any]] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        note = cast(Any, events.append)
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
         link = self.page.make_link()
         path = link.removeprefix(f"http://{self.page.address}")
         cookie = (await self.ask(path, **PAGE)).headers["set-cookie"].partition(";")[0]

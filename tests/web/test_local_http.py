@@ -50,7 +50,7 @@ class LocalHttpTests(SynchronousTestCase):
         """Begin a call as a program does; `hear` then takes what came."""
         self.visitor.transport.clear()
         self.visitor.say(encode_request(method, params))
-        return AnswerReader()
+        return AnswerReader(1_000_000)
 
     def hear(self, reader: AnswerReader) -> list[dict[str, Any]]:
         data = self.visitor.transport.value()

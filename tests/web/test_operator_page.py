@@ -193,6 +193,12 @@ class AddressTests(OperatorCase):
         self.serve(WebSection())
         self.assertEqual([server[0] for server in self.reactor.tcpServers], [0])
 
+    def test_without_any_port_there_is_no_page_but_a_server(self) -> None:
+        """Where this machine has no loopback, say."""
+        self.taken(4532, 0)
+        self.serve(WebSection())
+        self.assertIsNone(self.page.address)
+
     def test_a_taken_port_that_was_asked_for_is_a_mistake(self) -> None:
         """It is said which, and what to do."""
         self.taken(PORT)

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from p2pim.web.answers import Answer, error_answer, json_answer
-from p2pim.web.http import Gate, WebChannel, WebRequest, WebSite
+from p2pim.web.connection import WebChannel
+from p2pim.web.http import Gate, WebRequest, WebSite
 from p2pim.web.routing import API, OPEN, PAGE, Routes
 
 
@@ -57,7 +58,7 @@ class Visitor:
     def say(self, data: bytes) -> None:
         self.channel.dataReceived(data)
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+    def ask(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> Reply:
         """The answer; ``headers`` in snake_case, ``Host`` is ours unless given."""
         self.transport.clear()
         self.say(request(method, path, body, **headers))
@@ -71,7 +72,7 @@ class Visitor:
         self.channel.connectionLost(Failure(ConnectionDone()))
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> bytes:
     """On the wire."""
     given = {"host": "127.0.0.1:8480", **headers}
     if body or method in ("POST", "PUT"):

@@ -32,10 +32,6 @@ from p2pim.web.operator.site import OperatorSite
 _log = Logger()
 
 LOOPBACK: Final = "127.0.0.1"
-_HOW: Final = (
-    'Set one with "p2pim admin --data DIR operator-password", or serve the page on loopback alone '
-    '(web.address = "auto").'
-)
 
 
 @dataclass(frozen=True)
@@ -141,8 +137,14 @@ class OperatorPage:
         wanted = read_address(settings.web, port)
         self._site.token.use(settings.web.metrics_token_file)
         self._section = settings.web
-        if wanted is not None:
+        if wanted is None:
+            return
+        try:
             self._listen(wanted, certificate)
+        except BadConfig as error:
+            if not wanted.instead:
+                raise
+            _log.error("there is no operator's page: {reason}", reason=error.message)
 
     def use(self, settings: ServerSettings, port: int, certificate: tuple[Path, Path]) -> None:
         """See `IOperatorPage`."""
@@ -188,10 +190,13 @@ class OperatorPage:
             return self._reactor.listenSSL(port, served, tls, interface=wanted.host)
 
         try:
-            return listen(wanted.port)
-        except CannotListenError as error:
-            if wanted.instead and wanted.port:
+            try:
+                return listen(wanted.port)
+            except CannotListenError:
+                if not wanted.instead:
+                    raise
                 return listen(0)
+        except CannotListenError as error:
             where = format_address(wanted.host, wanted.port)
             raise BadConfig(
                 f"web.address: the operator's page cannot be served at {where}: {error.socketError}. Free it, or "
@@ -203,7 +208,11 @@ class OperatorPage:
         with closing(sqlite3.connect(self._folder.database)) as db:
             if operator.get_password(db) is None:
                 where = format_address(wanted.host, wanted.port)
-                raise BadConfig(f"web.address: {where} can be reached from elsewhere, and no password is set. {_HOW}")
+                raise BadConfig(
+                    f"web.address: {where} can be reached from elsewhere, and no password is set. Set one with `p2pim "
+                    f"admin --data {self._folder.path} operator-password`, or serve the page on loopback alone "
+                    '(web.address = "auto").'
+                )
 
     def _hosts(self, wanted: Wanted) -> Callable[[], frozenset[str]] | None:
         """The names under which it may be asked: on loopback its own and those of the configuration; elsewhere any,

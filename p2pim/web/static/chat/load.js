@@ -27,8 +27,17 @@ export async function load(app) {
 /** @param {any[]} list @param {string} key @returns {Map<string, any>} */
 const by = (list, key) => new Map(list.map((each) => [each[key], each]));
 
-/** Read everything again. @param {any} app */
-export async function refresh(app) {
+/** The reading under way, which answers whoever asks meanwhile. @type {Promise<void> | null} */
+let reading = null;
+
+/** Read everything again. @param {any} app @returns {Promise<void>} */
+export function refresh(app) {
+  reading ??= readAll(app).finally(() => { reading = null; });
+  return reading;
+}
+
+/** @param {any} app */
+async function readAll(app) {
   const { api, state } = app;
   try {
     const [me, who, groups, conversations, routes] = await Promise.all([

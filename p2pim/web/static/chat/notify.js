@@ -29,6 +29,7 @@ export function mount(app) {
   };
   for (const part of ["conversations", "current"]) state.on(part, title);
   app.events.on("message", (/** @type {any} */ event) => tell(app, event));
+  app.commands.notify = (/** @type {string} */ place, /** @type {string} */ heading, /** @type {string} */ text) => note(app, place, heading, text);
   app.events.on("contact-request", (/** @type {any} */ event) => note(app, event.user, t("chat.notify.request", { user: event.user }), ""));
   app.settingsSections.push({ key: "notifications", title: t("chat.notify.title"), order: 15, render: () => section(app) });
 }

@@ -8,6 +8,8 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
 const AT = 0, SECONDS = 1, CONNECTIONS = 2, MESSAGES = 3, RELAYED = 4, REQUESTS = 5, DIRECT = 7;
 const LENGTHS = { hour: 3600, day: 86_400 };
 const HEIGHT = 150;
+/** Between two marks of an axis of bytes. */
+const POWERS = Array.from({ length: 51 }, (_, power) => 2 ** power);
 
 /** What is drawn: each line takes a place in a point; rates are divided by the seconds that were watched. */
 const PLOTS = [
@@ -116,7 +118,7 @@ class Chart {
       scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(most * 1.1, 1)] } },
       axes: [
         { ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ times) => times.map((at) => this.app.f.clock(at).slice(0, 5)) },
-        { ...axis, size: 64, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map((value) => this.amount(value)) },
+        { ...axis, size: 64, ...(this.plot.size ? { incrs: POWERS } : {}), values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map((value) => this.amount(value)) },
       ],
       series: [{}, ...this.plot.lines.map((/** @type {any} */ line, /** @type {number} */ at) => ({ stroke: colour(line.colour), width: 2, dash: line.dash, fill: at === 0 ? `${colour(line.colour)}22` : undefined, points: { show: false }, spanGaps: false }))],
     };

@@ -10,8 +10,9 @@ const FOLDERS_KEPT = 8;
 export function actions(app, transfers) {
   /** @param {string} method @param {any} params */
   async function call(method, params) {
+    const { heard } = transfers;
     try {
-      transfers.told(await app.api.call(method, params));
+      transfers.told(await app.api.call(method, params), heard);
     } catch (error) {
       app.toast(/** @type {Error} */ (error).message, "bad");
       transfers.refreshSoon();

@@ -72,7 +72,7 @@ export class Card {
     }
     this.comment.hidden = !s.comment;
     this.comment.textContent = s.comment;
-    this.bar.hidden = s.state === "completed" || s.state === "disrupted" || (s.state === "offered" && !s.bytes);
+    this.bar.hidden = ["completed", "disrupted", "stored"].includes(s.state) || (s.state === "offered" && !s.bytes);
     this.bar.value = formats.percent(s.bytes, s.total);
     this.bar.textContent = `${this.bar.value} %`;
     setText(this.state, stateText(t, formats, s));

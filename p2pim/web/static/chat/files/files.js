@@ -17,11 +17,21 @@ export function mountFiles(app) {
   const context = { app, formats: formats(app.t), transfers, act: actions(app, transfers) };
   placeCards(context);
   announce(context);
+  app.events.on("offer", (/** @type {any} */ event) => tellOffer(app, event));
   mountAttach(context);
   const toggle = () => (app.panel.shown === "transfers" ? app.panel.close() : openTransfers(context, transfers));
   app.commands.transfers = toggle;
   const { setBadge } = app.menu.add({ label: app.t("files.panel.title"), icon: ICONS.download, testid: "open-transfers", order: 20, run: toggle });
   badge(context, setBadge);
+}
+
+/** Somebody offers a file: said where they are not being looked at. @param {any} app @param {any} event */
+function tellOffer(app, event) {
+  const { user, name, direction } = event;
+  if (direction !== "in" || (app.state.current === user && !document.hidden && document.hasFocus())) return;
+  const open = { label: app.t("files.offer.open"), run: () => app.commands.open(user) };
+  if (app.state.current !== user) app.toast(app.t("files.offer.toast", { user, name }), "", open);
+  app.commands.notify(user, user, app.t("files.offer.notice"));
 }
 
 /** Each transfer stands in its conversation where it began; its card is made when it is first looked at. @param {any} context */

@@ -20,7 +20,7 @@ const ALONE = (Math.PI / 2 - GAP) / (2 * Math.PI - 2 * GAP);
 const NAME_LENGTH = 16;
 
 /** Where on a line its words stand: where lines of other kinds seldom cross it. @type {Record<string, number>} */
-const LABEL_AT = { tcp: 0.55, udp: 0.55, relay: 0.8 };
+const LABEL_AT = { tcp: 0.45, udp: 0.45, relay: 0.78 };
 
 /**
  * Where the people stand, in their order around me: always the same place for the same company.
@@ -58,11 +58,11 @@ function short(text) {
 class Node {
   /** @param {string} kind @param {string} name */
   constructor(kind, name) {
-    this.detail = s("text", { class: "net-detail", y: 53, "text-anchor": "middle", direction: "ltr" });
+    this.detail = s("text", { class: "net-detail", y: 56, "text-anchor": "middle", direction: "ltr" });
     this.dot = s("circle", { class: "net-presence", cx: 17, cy: 17, r: 7 });
     const letter = s("text", { class: "net-letter", y: 8, "text-anchor": "middle" }, kind === "server" ? "" : [...name][0]?.toUpperCase() ?? "");
     const sign = kind === "server" ? s("path", { class: "net-sign", d: "M-9 -9h18v7h-18zM-9 2h18v7h-18zM-5 -5.5h.01M-5 5.5h.01" }) : letter;
-    const label = s("text", { class: "net-name", y: 38, "text-anchor": "middle" }, `\u2068${short(name)}\u2069`);
+    const label = s("text", { class: "net-name", y: 40, "text-anchor": "middle" }, `\u2068${short(name)}\u2069`);
     this.group = s("g", { class: `net-node net-${kind}` }, s("title", {}, name), s("circle", { class: "net-disc", r: 22 }), sign, label, this.detail);
     if (kind === "peer") this.group.append(this.dot);
   }

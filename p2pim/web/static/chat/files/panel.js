@@ -38,10 +38,11 @@ export function openTransfers(context, transfers) {
       headings[index].hidden = part.length === 0;
       arrange(lists[index], part.slice(0, index ? shown : undefined).map(row));
     });
-    empty.hidden = all.length > 0;
+    empty.hidden = all.length > 0 || !transfers.loaded;
   }
 
   order();
+  if (!transfers.loaded) transfers.refresh().then(order, () => {});
   const stop = transfers.watch((/** @type {any} */ s, /** @type {string} */ what) => {
     cards.get(s.transfer)?.update(s);
     if (what === "new" || (what === "state" && ended(s))) order();

@@ -58,7 +58,7 @@ export function compareView(app, user, { signal, now, done }) {
       "div", { class: "sas", dataset: { testid: "sas", names: item.emoji.join(" "), decimals: item.decimals.join(" ") } },
       h("ol", { class: "sas-pictures" }, item.emoji.map((each) => {
         const [picture, key] = PICTURES[each] ?? ["", ""];
-        return h("li", null, h("span", { class: "sas-picture", "aria-hidden": "true" }, picture), h("span", null, key ? t(key) : each));
+        return h("li", null, isDrawn(picture) && h("span", { class: "sas-picture", "aria-hidden": "true" }, picture), h("span", null, key ? t(key) : each));
       })),
       h("p", { class: "hint" }, t("verify.sas.numbers"), " ", h("span", { class: "mono", dir: "ltr" }, item.decimals.join(" "))),
     );
@@ -67,4 +67,28 @@ export function compareView(app, user, { signal, now, done }) {
   if (now) queueMicrotask(begin);
   else idle();
   return view;
+}
+
+/** What every font lacks: how a browser shows what it has no picture for. */
+const LACKING = "\u{10fffe}";
+/** @type {Map<string, string>} */
+const drawn = new Map();
+
+/** Whether this computer has a font with that picture; a box instead of it would only look broken. @param {string} picture */
+function isDrawn(picture) {
+  return pixels(picture) !== pixels(LACKING);
+}
+
+/** @param {string} text */
+function pixels(text) {
+  const known = drawn.get(text);
+  if (known !== undefined) return known;
+  const canvas = h("canvas", { width: 24, height: 24 });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (context === null) return text;
+  context.font = "20px sans-serif";
+  context.fillText(text, 0, 20);
+  const found = context.getImageData(0, 0, 24, 24).data.join(" ");
+  drawn.set(text, found);
+  return found;
 }

@@ -5,7 +5,7 @@ import { arrange } from "./arrange.js";
 import { h } from "../../common/dom.js";
 import { ICONS } from "../icons.js";
 import { devicesSection } from "./devices.js";
-import { agentSections } from "./settings_agent.js";
+import { agentSections, changedHere } from "./settings_agent.js";
 
 /**
  * @typedef {{key: string, title: string, order: number, render: () => Element | Promise<Element>}} Section
@@ -30,9 +30,9 @@ function openSettings(app, wanted) {
   }, section.title));
   let chosen = -1;
 
-  /** @param {number} index */
-  async function choose(index) {
-    if (index === chosen) return;
+  /** @param {number} index @param {boolean} [anew] although it is shown already */
+  async function choose(index, anew = false) {
+    if (index === chosen && !anew) return;
     chosen = index;
     tabs.forEach((tab, each) => {
       tab.setAttribute("aria-selected", String(each === index));
@@ -52,5 +52,7 @@ function openSettings(app, wanted) {
     tabs[next].focus();
   } } }, tabs);
   choose(Math.max(0, sections.findIndex((section) => section.key === wanted)));
-  return app.dialog.open({ title: app.t("settings.title"), kind: "wide settings-dialog", testid: "settings", content: h("div", { class: "settings" }, list, pane) });
+  // Changed in another window or by another program: shown, unless somebody is just changing something here.
+  const stop = app.events.on("settings", () => { if (!changedHere() && !pane.contains(document.activeElement)) choose(chosen, true); });
+  return app.dialog.open({ onClose: stop, title: app.t("settings.title"), kind: "wide settings-dialog", testid: "settings", content: h("div", { class: "settings" }, list, pane) });
 }

@@ -37,6 +37,13 @@ async function render(app, fields) {
   }
 }
 
+/** After a change made here the event that tells of it is no news, whether it comes before the answer or behind it. */
+const OWN_NEWS = 2000;
+let changed = -Infinity;
+
+/** Whether settings were changed in this very window just now. */
+export const changedHere = () => performance.now() - changed < OWN_NEWS;
+
 let count = 0;
 
 /** The fields of one section. */
@@ -56,8 +63,10 @@ class Form {
   /** Set it at the agent; what it says against that stands beside the field. @param {string} name @param {any} value @param {HTMLElement} error */
   async set(name, value, error) {
     error.textContent = "";
+    changed = performance.now();
     try {
       this.values = await this.app.api.call("settings", { set: { [name]: value } });
+      changed = performance.now();
       this.saved.textContent = this.app.t("settings.saved");
       return true;
     } catch (failure) {

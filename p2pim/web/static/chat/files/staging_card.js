@@ -74,7 +74,8 @@ export class StagingCard {
   async #sendAll() {
     while (this.parts.length > 0 && !this.cancelled) {
       this.staging = new Staging(this.context.app.api, this.user, this.parts[0], this.show);
-      for (const sent of await this.staging.send(this.how)) this.context.transfers.told(sent);
+      const { heard } = this.context.transfers;
+      for (const sent of await this.staging.send(this.how)) this.context.transfers.told(sent, heard);
       this.how = { ...this.how, comment: "" };
       this.before += this.staging.bytes;
       this.filesBefore += this.staging.files;

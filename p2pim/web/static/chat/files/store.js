@@ -22,6 +22,12 @@ export class Transfers {
     this._watchers = new Set();
     this._timer = 0;
     this._asked = 0;
+    /** Events so far, and at which of them each transfer was last spoken of. */
+    this.heard = 0;
+    /** Whether the list has been read. */
+    this.loaded = false;
+    /** @type {Map<string, number>} */
+    this._heardOf = new Map();
     /** @type {Record<string, (event: any) => void>} */
     const heard = {
       offer: (event) => this._offered(event),
@@ -39,7 +45,12 @@ export class Transfers {
       "stream-open": () => this.refreshSoon(),
       reset: () => this.refreshSoon(),
     };
-    for (const [name, hear] of Object.entries(heard)) app.events.on(name, hear);
+    for (const [name, hear] of Object.entries(heard)) {
+      app.events.on(name, (/** @type {any} */ event) => {
+        if (event.transfer) this._heardOf.set(event.transfer, ++this.heard);
+        hear(event);
+      });
+    }
   }
 
   /** Hear of every change: `what` is "new", "state" or "progress". @param {(transfer: any, what: string) => void} hear */
@@ -53,9 +64,11 @@ export class Transfers {
     clearTimeout(this._timer);
     this._timer = 0;
     const number = ++this._asked;
+    const { heard } = this;
     const { transfers } = await this._api.call("transfers", {});
     if (number !== this._asked) return;
-    for (const transfer of transfers) this._put(transfer.transfer, transfer, "state");
+    this.loaded = true;
+    for (const transfer of transfers) this.told(transfer, heard);
   }
 
   /** The same in a moment, once for all who ask. */
@@ -64,9 +77,16 @@ export class Transfers {
     this._timer = window.setTimeout(() => { this.refresh().catch(() => {}); }, REFRESH_AFTER);
   }
 
-  /** What is known of `id` now; the answer of a call. @param {any} status */
-  told(status) {
-    if (status?.transfer) this._put(status.transfer, status, "state");
+  /**
+   * The answer of a call: events overtake it, and what they told since it was asked for is newer.
+   * @param {any} status @param {number} [since] `heard` when it was asked for
+   */
+  told(status, since = this.heard) {
+    if (!status?.transfer) return;
+    const known = this.all.get(status.transfer);
+    const overtaken = (this._heardOf.get(status.transfer) ?? 0) > since;
+    if (known === undefined || !overtaken) this._put(status.transfer, status, "state");
+    else this._put(status.transfer, { created: status.created, folder: status.folder, expires: status.expires }, "state");
   }
 
   /** @param {any} event */
@@ -104,6 +124,7 @@ export class Transfers {
       this.refreshSoon();
       return;
     }
+    if (old !== undefined && ended(old) && !ended({ ...old, ...fields })) return;
     const transfer = { ...old, ...fields };
     if (transfer.state !== "running") transfer.rate = 0;
     this.all.set(id, transfer);

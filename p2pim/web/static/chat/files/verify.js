@@ -30,7 +30,8 @@ function asked(app, event) {
       h("button", { type: "button", on: { click: done } }, t("verify.not-now"))),
   );
   app.timeline.put(event.user, { id, at: Date.parse(event.at), render: () => notice });
-  if (app.state.current !== event.user) app.toast(t("verify.asked", { user: event.user }));
+  const open = { label: t("files.offer.open"), run: () => app.commands.open(event.user) };
+  if (app.state.current !== event.user) app.toast(t("verify.asked", { user: event.user }), "", open);
 }
 
 /** @param {any} app @param {any} event */

@@ -85,6 +85,7 @@ export function facts(t, f, s) {
     const took = s.seconds > 0.05 ? t("files.took", { time: f.duration(s.seconds), rate: f.rate(s.total / s.seconds) }) : "";
     return [size, took, s.route ? f.route(s.route) : ""].filter(Boolean);
   }
+  if (s.state === "stored") return [size];
   const some = s.bytes > 0 ? t("files.of", { done: f.size(s.bytes), total: size }) : size;
   if (ended(s) || s.state !== "running") return [some];
   const left = s.rate > 0 ? t("files.left", { time: f.duration((s.total - s.bytes) / s.rate) }) : "";
