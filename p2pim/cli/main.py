@@ -22,12 +22,12 @@ from p2pim.errors import Interrupted, P2pimError, Usage
 COMMANDS: Final = {
     "register": "account", "login": "account", "logout": "account", "up": "agent", "web": "agent",
     "who": "contacts", "add": "contacts", "remove": "contacts", "block": "contacts", "unblock": "contacts",
-    "status": "contacts",
+    "status": "contacts", "guests": "contacts",
     "msg": "messages", "history": "history", "chat": "chat", "group": "groups",
     "send": "send", "transfers": "transfers", "accept": "transfers", "reject": "transfers", "pause": "transfers",
     "resume": "transfers", "cancel": "transfers", "leave": "transfers",
     "connect": "channels", "disconnect": "channels", "channels": "channels", "ping": "channels", "log": "channels",
-    "verify": "keys", "devices": "keys", "doctor": "doctor", "demo": "demo", "admin": "admin",
+    "verify": "keys", "devices": "keys", "doctor": "doctor", "demo": "demo", "classic": "classic", "admin": "admin",
 }  # fmt: skip
 """Each command and the module under ``p2pim.cli.commands`` where it is, as an attribute named ``<command>_command``."""
 

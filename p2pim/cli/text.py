@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from p2pim.core.names import is_guest_user
+
 _INVISIBLE = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that reorder what is around them: a name must not be able to pose as another."""
 
@@ -99,6 +101,8 @@ def route_text(route: object, address: object = "") -> str:
             return f"direct {str(route).upper()} {address or ''}".rstrip()
         case "relay":
             return "relayed"
+        case "classic":
+            return "guest, NOT encrypted"
         case None | "":
             return "-"
         case _:
@@ -107,6 +111,8 @@ def route_text(route: object, address: object = "") -> str:
 
 def conversation_title(user: str, channel: Mapping[str, Any] | None) -> str:
     """How a conversation goes: ``bob — direct TCP 192.168.1.7:50122``, or ``bob — relayed`` without a channel."""
+    if is_guest_user(user):
+        return f"{user} — {route_text('classic')}"
     if channel is not None and channel.get("kind") in ("tcp", "udp"):
         return f"{user} — {route_text(channel['kind'], channel.get('address'))}"
     return f"{user} — relayed"

@@ -12,6 +12,7 @@ There is a module per theme; everybody imports from here. A class that is added 
 """
 
 from p2pim.errors.base import *
+from p2pim.errors.classic import *
 from p2pim.errors.connection import *
 from p2pim.errors.groups import *
 from p2pim.errors.local import *

@@ -26,6 +26,7 @@ from p2pim.peer.delivery import Delivery
 from p2pim.peer.direct_traffic import DirectTraffic
 from p2pim.peer.dispatcher import Dispatcher
 from p2pim.peer.group_parts import GroupParts
+from p2pim.peer.guests import MetGuests
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.look_ups import LookUps, RecipientSearch
 from p2pim.peer.own_status import OwnStatus
@@ -47,6 +48,7 @@ from p2pim.storage.history import History
 from p2pim.wire import messages as m
 from p2pim.wire import signals as s
 from p2pim.wire.groups import GroupChanged
+from p2pim.wire.guests import GuestChanged, GuestSaid, GuestsOffered
 from p2pim.wire.keys import DeviceList
 
 
@@ -87,7 +89,9 @@ class Account:
     def _make_parts(self) -> None:
         context, background = self._context, self._background
         self.people = People(self.device)
-        self.look_ups = LookUps(self.session, self.people, self.device, self._appeared)
+        self.look_ups = LookUps(
+            self.session, self.people, self.device, lambda user, before: self.whereabouts.appeared(user, before)
+        )
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
         self.seals = self._make_seals()
         self.channels = self._make_channels()
@@ -95,6 +99,7 @@ class Account:
         self.p2p_server.changed = lambda: self.channels.use_p2p(self.p2p_server.endpoints)
         self.routes = self._make_routes()
         self._make_delivery()
+        self.guests = MetGuests(context, self.database, self.session, background, self._new_id)
         self.queries = Queries(context.reactor, self.routes, context.rng.getrandbits(62))
         self.status = OwnStatus(
             context.reactor, self.session, context.home.credentials().status, self.settings.away_after
@@ -231,15 +236,13 @@ class Account:
         self.inbox.resume()
         self.session.resume("there is room to store again")
 
-    def _appeared(self, user: str, before: set[bytes]) -> None:
-        self.whereabouts.appeared(user, before)
-
     # --- ISessionUser
 
     def signed_in(self, welcome: m.Welcome) -> None:
         """A session stands."""
         self._welcomed(welcome)
         related = self.people.signed_in(welcome.contacts)
+        self.guests.signed_in()
         self.journal.write("session", "", f"signed in as {welcome.user}, seen as {welcome.address}")
         self.seals.signed_in(welcome)
         self.p2p_server.welcomed(welcome.p2p_server, self.session.server_address[0])
@@ -308,6 +311,10 @@ class Account:
     def group_changed(self, change: GroupChanged) -> None:
         """A group of mine was changed."""
         self.groups.told(change)
+
+    def guests_told(self, message: GuestsOffered | GuestChanged | GuestSaid) -> None:
+        """Something about guests of the classic gateway."""
+        self.guests.told(message)
 
     def presence_changed(self, person: m.Person) -> None:
         """The server says that someone came, went or changed."""

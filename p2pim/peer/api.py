@@ -21,7 +21,7 @@ from p2pim.core.delivery import AUTO, DIRECT, RELAY, ROUTES
 from p2pim.core.doctor import Circumstances, Report
 from p2pim.core.limits import FIRST_PING, MESSAGE_TEXT
 from p2pim.core.message_ids import show_message_id
-from p2pim.core.names import canonical_name
+from p2pim.core.names import canonical_conversation, canonical_name, is_guest_user
 from p2pim.core.p2p_choice import choose_p2p_server
 from p2pim.errors import Blocked, NoRoute, Offline, P2pimError, TimedOut, Usage
 from p2pim.peer.account import Account
@@ -78,6 +78,8 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
         self.active()
         if user.startswith("#"):
             return await self._say_to_group(user, text, route, wait, timeout)
+        if is_guest_user(user):
+            return await self._say_to_guest(user, text, route)
         account, user = self._running(), canonical_name(user)
         started = self._reactor.seconds()
         message = await self._put(account, user, text, route)
@@ -139,12 +141,12 @@ class Peer(GroupApi, PeopleApi, KeyCalls, HomeHistory, ConversationCalls, Settin
         """I have seen everything from ``user``: they get read receipts. Gives how many that was new for."""
         if user.startswith("#"):
             return await self._mark_group_read(user)
-        account, user = await self.opened(), canonical_name(user)
+        account, user = await self.opened(), canonical_conversation(user)
         by_device: dict[bytes, list[bytes]] = {}
         last = b""
         for device, last in await account.delivery.arrived.mark_read(user, round(self._wall() * 1000)):
             by_device.setdefault(device, []).append(last)
-        for device, ids in by_device.items():
+        for device, ids in () if is_guest_user(user) else by_device.items():
             for start in range(0, len(ids), 256):
                 account.routes.send_surely(user, device, s.Receipt(ids[start : start + 256], "read"))
         if last:

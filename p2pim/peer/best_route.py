@@ -19,8 +19,8 @@ NONE = "none"
 class BestRoute:
     """How a message to ``user`` goes now.
 
-    ``kind``: "tcp" and "udp" directly, "relay" by the server, "none" when it waits for one of the two. ``reasons``:
-    why it does not go directly.
+    ``kind``: "tcp" and "udp" directly, "relay" by the server, "none" when it waits for one of the two; "classic" in
+    plain text to a guest. ``reasons``: why it does not go directly.
     """
 
     user: str

@@ -8,16 +8,16 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError
 
 from p2pim.core.limits import FIRST_PING, GROUP_CONNECT
-from p2pim.core.names import canonical_conversation
+from p2pim.core.names import canonical_conversation, is_guest_user
 from p2pim.errors import NoSuchGroup, P2pimError
 from p2pim.peer.account import Account
 from p2pim.peer.best_route import BestRoute, best_route
-from p2pim.peer.home_account import HomeAccount
+from p2pim.peer.guest_api import GuestApi
 from p2pim.peer.states import channel_state, milliseconds
 from p2pim.wire.messages import Person
 
 
-class ConversationCalls(HomeAccount):
+class ConversationCalls(GuestApi):
     """The part of a peer that is about conversations as they are shown."""
 
     async def conversation(self, user: str, *, open: bool = False) -> dict[str, Any]:
@@ -28,6 +28,8 @@ class ConversationCalls(HomeAccount):
         """
         account, name = await self.opened(), canonical_conversation(user)
         unread = await account.history.unread(name)
+        if is_guest_user(name):
+            return self._guest_head(name, unread)
         if name.startswith("#"):
             return {**self._group_head(account, name, open=open), "unread": unread}
         if open and name != self.identity()["user"]:

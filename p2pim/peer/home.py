@@ -40,6 +40,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     status: str = "online"
     """What the person chose to be: "online", "away", "busy" or "invisible"."""
+    guests: bool = False
+    """Whether the person wishes to meet guests of the server's classic gateway."""
 
     def __repr__(self) -> str:
         return f"<Credentials of {self.user or 'nobody'} at {self.server or 'no server'}>"

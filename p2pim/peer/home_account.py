@@ -46,7 +46,7 @@ def parse_account(text: str) -> tuple[str, ServerAddress]:
     return canonical_name(name), parse_server(server)
 
 
-def parse_server(text: str) -> ServerAddress:
+def parse_server(text: str, default_port: int = DEFAULT_PORT) -> ServerAddress:
     """``HOST[:PORT]``; an IPv6 host stands in brackets when a port follows.
 
     :raises Usage: it has no such form.
@@ -57,7 +57,7 @@ def parse_server(text: str) -> ServerAddress:
     elif text.count(":") > 1 and not text.startswith("["):
         host, colon, port = _ipv6(text), "", ""
     if not colon:
-        host, port = host or text, str(DEFAULT_PORT)
+        host, port = host or text, str(default_port)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise Usage(f"{text!r} is no HOST[:PORT].")

@@ -8,6 +8,7 @@ from zope.interface import Interface
 
 from p2pim.net.interfaces import IChannel, IChannelUser
 from p2pim.wire.groups import GroupChanged
+from p2pim.wire.guests import GuestChanged, GuestSaid, GuestsOffered
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import Incoming, Person, Welcome
 
@@ -46,6 +47,9 @@ class ISessionUser(Interface):
 
     def stored_ended(file: bytes, outcome: str) -> None:
         """A file at the server's store has been "fetched", "rejected", "withdrawn", or has "expired"."""
+
+    def guests_told(message: GuestsOffered | GuestChanged | GuestSaid) -> None:
+        """Something about guests of the classic gateway, or something that one said."""
 
     def presence_changed(person: Person) -> None:
         """Someone came, went or changed."""

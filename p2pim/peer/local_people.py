@@ -33,6 +33,10 @@ class OfUser(Params, frozen=True):
     user: str
 
 
+class MeetingGuests(Params, frozen=True):
+    on: bool | None = None
+
+
 class Status(Params, frozen=True):
     set: str = ""
 
@@ -71,7 +75,8 @@ async def _status(peer: Peer, params: Status, item: Item) -> dict[str, Any]:
 
 
 async def _who(peer: Peer, params: Who, item: Item) -> dict[str, Any]:
-    return {"people": [_person(peer, person) for person in await peer.who(params.all)]}
+    people = [_person(peer, person) for person in await peer.who(params.all)]
+    return {"people": people + [_guest(person) for person in peer.guest_people()]}
 
 
 async def _online(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
@@ -92,6 +97,18 @@ def _person(peer: Peer, person: Person) -> dict[str, Any]:
         "rtt_ms": channel.rtt_ms if channel is not None else None,
         "relation": person.relation,
     }
+
+
+def _guest(person: Person) -> dict[str, Any]:
+    """A guest of the classic gateway: whatever is said is plain text."""
+    return {
+        "user": person.user, "status": person.status, "devices": [], "route": "classic", "address": "", "rtt_ms": None,
+        "relation": person.relation, "encrypted": False,
+    }  # fmt: skip
+
+
+async def _guests(peer: Peer, params: MeetingGuests, item: Item) -> dict[str, Any]:
+    return await peer.guests(params.on)
 
 
 async def _add(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
@@ -189,6 +206,7 @@ def _bytes(text: str) -> bytes:
 
 PEOPLE_METHODS: dict[str, tuple[type[Struct], Any]] = {
     "status": (Status, _status),
+    "guests": (MeetingGuests, _guests),
     "who": (Who, _who),
     "online": (OfUser, _online),
     "add": (OfUser, _add),

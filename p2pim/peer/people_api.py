@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from p2pim.core.limits import QUERY_TIME, TYPING_EVERY, USERS_IN_USE
-from p2pim.core.names import canonical_name
+from p2pim.core.names import canonical_name, is_guest_user
 from p2pim.errors import Blocked, NotSignedIn, PeerRefused, ServerUnreachable
 from p2pim.peer.account import Account
 from p2pim.peer.groups import group_name
@@ -148,6 +148,8 @@ class PeopleApi(HomeAccount):
         """
         self.active()
         account = self._running()
+        if is_guest_user(user):
+            return  # there is no line for it
         name = "#" + group_name(user) if user.startswith("#") else canonical_name(user)
         now = self._reactor.seconds()
         typed = {name: at for name, at in (self._typed or {}).items() if now - at < TYPING_EVERY}

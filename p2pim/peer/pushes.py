@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.wire.groups import GroupChanged
+from p2pim.wire.guests import GuestChanged, GuestSaid, GuestsOffered
 from p2pim.wire.messages import (
     DevicesChanged,
     FromServer,
@@ -34,6 +35,8 @@ def push(user: ISessionUser, message: FromServer) -> bool:
         user.p2p_server_changed(message.p2p_server)
     elif isinstance(message, StoredEnded):
         user.stored_ended(message.file, message.outcome)
+    elif isinstance(message, GuestsOffered | GuestChanged | GuestSaid):
+        user.guests_told(message)
     else:
         return False
     return True

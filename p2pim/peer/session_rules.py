@@ -10,6 +10,7 @@ from typing import Final
 from p2pim import __version__
 from p2pim.errors import AlreadySignedIn, ServerFull, TooManyTries
 from p2pim.wire.groups import Groups, GroupState
+from p2pim.wire.guests import Guests
 from p2pim.wire.messages import ClaimedKeys, DeviceLists, Done, Found, KeysLeft, Mail, Pong, SpliceTickets, Welcome
 from p2pim.wire.store import DownloadOpened, StoredStates, UploadOpened
 
@@ -21,7 +22,7 @@ TRY_AGAIN: Final = (TooManyTries, ServerFull, AlreadySignedIn)
 """Refusals that pass: my own old connection, for one, may look alive to the server for another half minute."""
 ANSWERS: Final = (
     Done, Found, SpliceTickets, Mail, ClaimedKeys, DeviceLists, KeysLeft, Pong, UploadOpened, DownloadOpened,
-    StoredStates, GroupState, Groups,
+    StoredStates, GroupState, Groups, Guests,
 )  # fmt: skip
 """What a request may be answered with, beside a failure."""
 HEARTBEATS: Final = (1.0, 60.0)

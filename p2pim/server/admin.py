@@ -17,6 +17,7 @@ method               parameters                  result
 ``invite``           days (optional)             invite, expires_at
 ``stats``                                        running, accounts, online, users: [user, counters, sessions],
                                                  p2p: counters of the P2P server, or null,
+                                                 classic: counters of the classic gateway, or null,
                                                  mail: messages, bytes, devices, oldest
 ``operator-password``  password                  operator
 ``web``              (server running)            url: opens the operator's page, once

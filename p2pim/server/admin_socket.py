@@ -98,6 +98,7 @@ class AdminDesk:
 
     def _add_live(self, result: Json) -> None:
         house = self._house
+        result["classic"] = house.guests.figures()
         for user in result["users"]:
             sessions = house.directory.of(user["user"])
             user["online"] = bool(sessions)

@@ -49,13 +49,11 @@ from p2pim.server.signin import Admitted, Origin
 from p2pim.server.store_bulk import Bulk
 from p2pim.wire.messages import (
     OLDEST_VERSION,
-    P2P_SERVER_CHANGES,
     PROTOCOL_VERSION,
     SERVER_FEATURES,
     Hello,
     Limits,
     Message,
-    P2pServerChanged,
     Ping,
     Pong,
     Refused,
@@ -116,7 +114,7 @@ class IHouse(Protocol):
     def p2p_server(self) -> str | None:
         """What a newcomer is told of a P2P server."""
 
-    def welcomed(self, admitted: Admitted) -> None:
+    def welcomed(self, admitted: Admitted, connection: ServerConnection) -> None:
         """The device has been told how it stands."""
 
     def leave(self, session: Session) -> None:
@@ -274,10 +272,10 @@ class ServerConnection(FramedProtocol):
         """Send a message with what else goes out this turn."""
         self.send_frame(encode(message))
 
-    def p2p_server_changed(self, told: str | None) -> None:
-        """Tell a client that is signed in, and understands it, of the P2P server that it is to use from now on."""
-        if self.session is not None and self._cut_at is None and P2P_SERVER_CHANGES in self._features:
-            self.send(P2pServerChanged(told))
+    def tell(self, feature: str, message: Message) -> None:
+        """Push a message to a client that is signed in, if it is one that understands ``feature``."""
+        if self.session is not None and self._cut_at is None and feature in self._features:
+            self.send(message)
 
     # --- sign-in
 
@@ -301,7 +299,7 @@ class ServerConnection(FramedProtocol):
                 keys_left=admitted.standing.keys_left, mail=admitted.standing.mail, features=SERVER_FEATURES,
             )
         )  # fmt: skip
-        self._house.welcomed(admitted)
+        self._house.welcomed(admitted, self)
         _log.info("{user} signed in from {address}", user=session.user.name, address=session.address)
 
     def _not_welcome(self, failure: Failure) -> None:

@@ -22,6 +22,7 @@ from p2pim.server.direct import DirectTotals
 from p2pim.server.gate import Gate
 from p2pim.server.group_mail import GroupMail
 from p2pim.server.groups import GroupDesk
+from p2pim.server.guests import APART, GuestDesk
 from p2pim.server.health import Health
 from p2pim.server.keys import Keys
 from p2pim.server.live import LiveTable, StoredTotals
@@ -46,20 +47,26 @@ from p2pim.server.users import Users
 from p2pim.storage import accounts
 from p2pim.storage.stored_files import StoredFolder
 from p2pim.wire.messages import (
+    GUESTS,
+    P2P_SERVER_CHANGES,
     AckMail,
     ChangeGroup,
     ClaimKeys,
     DirectReport,
     FetchMail,
     Got,
+    GuestsOffered,
     ListDevices,
     ListGroups,
+    MeetGuests,
     Message,
+    P2pServerChanged,
     Person,
     PublishKeys,
     Register,
     RemoveDevice,
     RenameDevice,
+    SayToGuest,
     SendToGroup,
     SignIn,
 )
@@ -107,6 +114,7 @@ class House:
         self.files = StoreDesk(clock, self.store, self.directory, stored, disk, random_bytes, wall)
         self.take_bulk = self.files.take
         self._make_post(clock, wall)
+        self._make_guests(clock, wall, random_bytes)
         self.gate = Gate(clock, settings.limits.connections_per_address)
         self.complain = self.gate.complain
         self._make_books(clock, wall)
@@ -142,7 +150,6 @@ class House:
         self.devices = Devices(clock, self.store, self.users)
         self.keys = Keys(clock, self.store, self.directory, self.devices)
         self.devices.moved = self.groups.devices_changed
-        self.users.left = self.mail.left
         self.forward = Relay(clock, self.directory, self.names, self.mail.take).forward
 
     def _make_requests(self, clock: IReactorTime) -> Requests:
@@ -151,6 +158,14 @@ class House:
             {Got: self.mail.got, SendToGroup: self.group_mail.take, DirectReport: self.direct.take},
             self._further_answers(),
         )  # fmt: skip
+
+    def _make_guests(
+        self, clock: IReactorTime, wall: Callable[[], float], random_bytes: Callable[[int], bytes]
+    ) -> None:
+        """Where guests of the classic gateway and users meet."""
+        self.guests = GuestDesk(clock, self.directory, wall, random_bytes, self._offer_guests)
+        self.users.left = self._session_left
+        self.users.came, self.announcer.heard = self.guests.account_here, self.guests.presence_changed
 
     def _further_answers(self) -> dict[type[Message], Answer]:
         return {
@@ -163,6 +178,8 @@ class House:
             RemoveDevice: self.devices.remove,
             ChangeGroup: self.groups.change,
             ListGroups: self.groups.list_mine,
+            MeetGuests: self.guests.meet,
+            SayToGuest: self.guests.say,
             **self.files.answers,
         }
 
@@ -189,19 +206,29 @@ class House:
         """What a newcomer is told of a P2P server: the one configured, else the one beside this server."""
         return self.settings.p2p.address or self.beside.told()
 
-    def welcomed(self, admitted: Admitted) -> None:
+    def welcomed(self, admitted: Admitted, connection: ServerConnection) -> None:
         """The device has been told how it stands."""
         self.mail.arrived(admitted.session, admitted.standing.mail)
+        if self.guests.policy != APART:
+            connection.tell(GUESTS, GuestsOffered(self.guests.policy))
 
     def tell_p2p_server(self) -> None:
         """Tell those who are signed in of what newcomers are told of a P2P server."""
         told = self.p2p_server()
         for connection in list(self.connections):
-            connection.p2p_server_changed(told)
+            connection.tell(P2P_SERVER_CHANGES, P2pServerChanged(told))
 
     def leave(self, session: Session) -> None:
         """The session ends."""
         self.users.leave(session)
+
+    def _session_left(self, session: Session) -> None:
+        self.mail.left(session)
+        self.guests.left(session)
+
+    def _offer_guests(self, policy: str) -> None:
+        for connection in list(self.connections):
+            connection.tell(GUESTS, GuestsOffered(policy))
 
     def opened(self, connection: ServerConnection) -> None:
         """Watch over this connection."""

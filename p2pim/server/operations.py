@@ -112,7 +112,7 @@ def invite(db: sqlite3.Connection, params: Params, now: float) -> Json:
 def stats(db: sqlite3.Connection, params: Params, now: float) -> Json:
     """What a stopped server knows: the counters, and the mail and files that wait."""
     users = [{**user, "online": False, "sessions": []} for user in accounts.list_accounts(db)]
-    return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None,
+    return {"running": False, "accounts": len(users), "online": 0, "users": users, "p2p": None, "classic": None,
             "mail": mail.totals(db), "files": stored_files.totals(db)}  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from p2pim.net.poll import AVAILABLE, Poll
 from p2pim.net.server_tls import ServerTls
 from p2pim.server.admin_socket import AdminDesk, AdminFactory
 from p2pim.server.beside import BesideP2p, MakeP2p
+from p2pim.server.classic_service import ClassicService
 from p2pim.server.folder import DataFolder
 from p2pim.server.house import House
 from p2pim.server.page import IOperatorPage, MakePage
@@ -81,6 +82,7 @@ class ServerService(Service):
         self._poll: Poll | None = None
         self.beside = BesideP2p(make_p2p)
         self.house: House | None = None
+        self.classic: ClassicService | None = None
         self._make_page = make_page
         self._page: IOperatorPage | None = None
 
@@ -119,11 +121,14 @@ class ServerService(Service):
         )  # fmt: skip
         self._poll = Poll(self._reactor, self.house.flusher) if AVAILABLE else None
         self._ports.append(self._listen_for_clients(self.house))
+        self.classic = ClassicService(self._reactor, self.house.names.exists, self.house.guests, os.urandom)
+        self.classic.open(self.settings.classic)
         self._listen_for_operators(self.house)
         self._threads.start()
         self._disk.start()
         self._every(STORE_SWEEP, self._expire_files, now=True)
         self._every(SWEEP, self.house.sweep)
+        self._every(SWEEP, self.classic.sweep)
         self._every(COUNTER_FLUSH, self.house.write_counters)
         self._keep_series(self.house)
         self._reactor.callWhenRunning(self._ready)
@@ -180,7 +185,7 @@ class ServerService(Service):
         if self.running:
             content = self._write_ready()
             _log.info(
-                "ready tcp={tcp} udp={udp} web={web} fingerprint={fingerprint} pid={pid}",
+                "ready tcp={tcp} udp={udp} web={web} classic={classic} fingerprint={fingerprint} pid={pid}",
                 **{key: "none" if value is None else value for key, value in content.items()},
             )
 
@@ -190,6 +195,7 @@ class ServerService(Service):
         content: dict[str, Any] = {
             "tcp": format_address(host.host, host.port),
             "udp": self.beside.address,
+            "classic": self.classic.address if self.classic is not None else None,
             "web": self._page.address if self._page is not None else None,
             "fingerprint": format_fingerprint(self.house.tls.fingerprint),
             "pid": os.getpid(),
@@ -214,6 +220,8 @@ class ServerService(Service):
                 _log.warn("server.{key} has changed, which needs a restart", key=key)
         self.settings, told = settings, self.house.p2p_server()
         self.house.use(settings)
+        if self.classic is not None:
+            self.classic.use(settings.classic).addCallback(lambda _: self._write_ready() if self.running else None)
         self.beside.use(self._tcp_port(), settings.p2p)
         if self._page is not None:
             self._page.use(settings, self._tcp_port(), certificate_files(settings, self.folder))
@@ -234,6 +242,8 @@ class ServerService(Service):
         for loop in self._loops:
             loop.stop()
         self.beside.stop()
+        if self.classic is not None:
+            await self.classic.close()
         if self._page is not None:
             await self._page.close()
         await DeferredList([port.stopListening() for port in self._ports])

@@ -109,6 +109,21 @@ class P2pSection(Struct, frozen=True, kw_only=True):
     """Answers to one address at once."""
 
 
+class ClassicSection(Struct, frozen=True, kw_only=True):
+    """``[classic]``: the gateway for the classic text protocol, which knows neither passwords nor encryption."""
+
+    port: Port | None = None
+    """The number of its UDP and its TCP port; not set: there is no gateway; 0 picks one that is free for both."""
+    interface: str = "lan"
+    """ "loopback", "lan" (all of IPv4, but only for addresses that the internet does not route), or an address:
+    ``0.0.0.0`` or ``::`` for everybody."""
+    guests: Literal["apart", "shown", "together"] = "apart"
+    """Whether its users (guests) and the server's own users who wish it meet: not at all; guests are shown to users;
+    or each is shown to the other, and they can write to each other, in plain text."""
+    expiry: Annotated[float, Meta(ge=10.0, le=30 * 86_400.0)] = limits.CLASSIC_EXPIRY
+    """Seconds of silence after which a guest is gone of whom nothing else is known."""
+
+
 class WebSection(Struct, frozen=True, kw_only=True):
     """``[web]``: the operator's page."""
 
@@ -129,4 +144,5 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     mail: MailSection = msgspec.field(default_factory=MailSection)
     p2p: P2pSection = msgspec.field(default_factory=P2pSection)
     files: FilesSection = msgspec.field(default_factory=FilesSection)
+    classic: ClassicSection = msgspec.field(default_factory=ClassicSection)
     web: WebSection = msgspec.field(default_factory=WebSection)

@@ -22,6 +22,8 @@ class Users:
         self.counters = counters
         self.left: Callable[[Session], None] = lambda session: None
         """Called with every session that has ended."""
+        self.came: Callable[[str], None] = lambda name: None
+        """Called with the name of everyone who comes online."""
 
     def arrive(self, entry: Entry, device: bytes, client: IClient, **details: Any) -> Session:
         """Open a session for a device; an older one of the same device is replaced.
@@ -37,6 +39,7 @@ class Users:
         if user is None:
             user = OnlineUser(entry, self.counters.of(entry.name))
             self.announcer.graph.arrive(entry)
+            self.came(entry.name)
         session = Session(user, device, client, **details)
         self.directory.add(session)
         self.announcer.changed(entry.name)

@@ -21,7 +21,7 @@ Settings = TypeVar("Settings", bound=msgspec.Struct)
 Raw = dict[str, dict[str, Any]]
 
 ENVIRONMENT_PREFIX = "P2PIM_"
-SECTIONS = ("server", "tls", "limits", "mail", "files", "p2p", "web", "p2p_server", "peer")
+SECTIONS = ("server", "tls", "limits", "mail", "files", "p2p", "classic", "web", "p2p_server", "peer")
 """The sections of all our programs, each of one program only: an environment variable of one that this program does not
 have is meant for another, and none of its business."""
 

@@ -36,6 +36,7 @@ from p2pim.wire.fields import (
     Token,
 )
 from p2pim.wire.groups import ChangeGroup, GroupChanged, Groups, GroupState, ListGroups, SendToGroup
+from p2pim.wire.guests import GuestChanged, Guests, GuestSaid, GuestsOffered, MeetGuests, SayToGuest
 from p2pim.wire.keys import (
     ClaimedKeys,
     ClaimKeys,
@@ -80,6 +81,7 @@ __all__ = [
     "ALPN",
     "DIRECT_REPORTS",
     "FEATURES",
+    "GUESTS",
     "MESSAGE",
     "OLDEST_VERSION",
     "P2P_SERVER_CHANGES",
@@ -108,6 +110,10 @@ __all__ = [
     "GroupChanged",
     "GroupState",
     "Groups",
+    "GuestChanged",
+    "GuestSaid",
+    "Guests",
+    "GuestsOffered",
     "Hello",
     "Incoming",
     "KeysLeft",
@@ -118,6 +124,7 @@ __all__ = [
     "LookUp",
     "Mail",
     "MailWaiting",
+    "MeetGuests",
     "Message",
     "Name",
     "NoMessageId",
@@ -137,6 +144,7 @@ __all__ = [
     "RemoveDevice",
     "RenameDevice",
     "RequestId",
+    "SayToGuest",
     "Send",
     "SendToGroup",
     "SetStatus",
@@ -165,7 +173,9 @@ SIGNAL: Final = 1
 # What a client may say in `Hello` that it understands, beyond what every client of this version does.
 P2P_SERVER_CHANGES: Final = "p2p-server-changes"
 """`P2pServerChanged`."""
-FEATURES: Final = (P2P_SERVER_CHANGES,)
+GUESTS: Final = "guests"
+"""`p2pim.wire.guests.GuestsOffered`, and what may follow it."""
+FEATURES: Final = (P2P_SERVER_CHANGES, GUESTS)
 """All that the clients of this software understand."""
 SERVER_FEATURES: Final = (DIRECT_REPORTS,)
 """What the servers of this software understand beyond what every server of this version does."""
@@ -345,13 +355,13 @@ FromClient = (
     Hello | SignIn | Register | Send | SetStatus | AddContact | RemoveContact | BlockUser | LookUp | WhoIsOnline
     | OpenSplice | SignOut | Ping | Pong | PublishKeys | ClaimKeys | ListDevices | RenameDevice | RemoveDevice | Got
     | FetchMail | AckMail | ChangeGroup | ListGroups | SendToGroup | OpenUpload | OpenDownload | DropStored | UseTicket
-    | Chunk | AskStored | DirectReport
+    | Chunk | AskStored | DirectReport | MeetGuests | SayToGuest
 )  # fmt: skip
 FromServer = (
     Welcome | Refused | Done | Failed | Found | SpliceTickets | Incoming | PresenceChanged | SignedOut | Ping | Pong
     | KeysLeft | ClaimedKeys | DeviceLists | DevicesChanged | Stored | Mail | MailWaiting | GroupState | Groups
     | GroupChanged | P2pServerChanged | UploadOpened | DownloadOpened | BulkReady | Committed | Chunk | StoredStates
-    | StoredEnded
+    | StoredEnded | GuestsOffered | Guests | GuestChanged | GuestSaid
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

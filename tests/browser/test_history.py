@@ -55,7 +55,8 @@ class HistoryTests(BrowserCase):
         text: str = page.page.evaluate(
             """() => {
               const list = document.getElementById("messages"), edge = list.getBoundingClientRect().top;
-              const first = [...list.querySelectorAll(".message")].find((one) => one.getBoundingClientRect().bottom > edge);
+              const all = [...list.querySelectorAll(".message")];
+              const first = all.find((one) => one.getBoundingClientRect().bottom > edge);
               return `${first.dataset.id} ${Math.round(first.getBoundingClientRect().top - edge)}`; }"""
         )
         return text

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from p2pim.net.trust import Trust
 from p2pim.peer import Event, Peer, PeerSettings
 from p2pim.server.service import ServerService
-from p2pim.server.settings import ServerSection, ServerSettings
+from p2pim.server.settings import ClassicSection, ServerSection, ServerSettings
 
 LONG = 20.0
 """Seconds after which what was to happen will not."""
@@ -45,6 +45,7 @@ class NeighboursCase(TestCase):
     """Has a server from the beginning; everything is stopped at the end."""
 
     timeout = 90
+    classic = ClassicSection()
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.root = Path(self.mktemp()).absolute()
@@ -58,7 +59,7 @@ class NeighboursCase(TestCase):
     def start_server(self) -> None:
         """Start the server, on its old port if it had one."""
         section = ServerSection(port=self.port, interface="127.0.0.1", data=self.root / "server")
-        settings = ServerSettings(server=section)
+        settings = ServerSettings(server=section, classic=self.classic)
         service = self.service = ServerService(reactor, lambda: settings)
         service.startService()
         assert service.house is not None

@@ -109,6 +109,9 @@ class Peer:
 
     def stored_ended(self, file: bytes, outcome: str) -> None: ...
 
+    def guests_told(self, message: object) -> None:
+        """Nobody meets guests here."""
+
     def presence_changed(self, person: Person) -> None:
         self.table.presence_changed(person)
 

@@ -99,7 +99,7 @@ class ConfigTests(SynchronousTestCase):
         live = "\n".join(line.removeprefix("#") if line.startswith("#") and "=" in line[:40] else line
                          for line in text.splitlines() if not line.startswith("# "))  # fmt: skip
         settings = self.load(live)
-        for section in ("server", "tls", "limits", "p2p", "web"):
+        for section in ("server", "tls", "limits", "p2p", "classic", "web"):
             for key in getattr(settings, section).__struct_fields__:
                 self.assertRegex(text, rf"(?m)^#?{key} = ", f"{section}.{key}")
         defaults = self.load()

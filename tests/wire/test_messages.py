@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.errors import BadMessage
 from p2pim.wire import groups as g
+from p2pim.wire import guests, mail
 from p2pim.wire import keys as k
-from p2pim.wire import mail
 from p2pim.wire import messages as m
 from p2pim.wire import store as files
 
@@ -56,6 +56,8 @@ FROM_CLIENT: list[m.FromClient] = [
     files.UseTicket(b"t" * 32),
     files.Chunk(0, b"sealed"),
     files.AskStored(21, [MESSAGE_ID]),
+    guests.MeetGuests(22, True),
+    guests.SayToGuest(23, "bob the builder", MESSAGE_ID, "hello"),
 ]
 FROM_SERVER: list[m.FromServer] = [
     m.Welcome(b"s", "bob", "1.2.3.4:5", None, 5.0, 30.0, m.Limits(1, 2, 3), b"t" * 32, [PERSON]),
@@ -87,6 +89,10 @@ FROM_SERVER: list[m.FromServer] = [
     files.Chunk(0, b"sealed"),
     files.StoredStates(21, [files.StoredState(MESSAGE_ID, "waiting")]),
     files.StoredEnded(MESSAGE_ID, "fetched"),
+    guests.GuestsOffered("together"),
+    guests.Guests(22, ["bob the builder"]),
+    guests.GuestChanged("bob the builder", False),
+    guests.GuestSaid("bob the builder", MESSAGE_ID, "hello", 1.5, True),
 ]
 
 

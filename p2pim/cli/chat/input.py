@@ -47,7 +47,9 @@ class Input:
         self._read(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave it up, as it does when it ends."""
+        """The reactor gave it up: a pipe whose writer is gone has come to its end; or the reactor itself ends."""
+        if getattr(self._reactor, "running", False):
+            self._read(b"")
 
     def logPrefix(self) -> str:
         return "stdin"

@@ -14,9 +14,10 @@ from p2pim.cli.event_text import event_line
 from p2pim.cli.invocation import Invocation
 from p2pim.cli.text import conversation_title
 from p2pim.core.limits import MESSAGE_TEXT
+from p2pim.core.names import is_guest_user
 
 
-class _Lines:
+class Lines:
     """Stdin, a line at a time: more is read when the lines before have been dealt with."""
 
     def __init__(self, reactor: Any, said: Callable[[str], Coroutine[Deferred[Any], Any, None]]) -> None:
@@ -72,11 +73,11 @@ async def chat_by_lines(reactor: Any, backend: LiveBackend, invocation: Invocati
         params = {"user": user, "text": text, "route": "auto", "wait": True}
         output.item(await backend.call("msg", params, ignore_item))
 
-    lines = _Lines(reactor, send)
+    lines = Lines(reactor, send)
     listening = backend.call("events", {}, heard)
     listening.addErrback(lines.fail)
     connecting: Deferred[Any] = Deferred()
-    if not user.startswith("#"):
+    if not user.startswith("#") and not is_guest_user(user):
         connecting = backend.call("connect", {"user": user}, ignore_item)
     connecting.addErrback(lambda failure: None)  # the event tells it, and relaying goes on
     try:

@@ -16,6 +16,7 @@ from p2pim.cli.chat.editor import LineEditor
 from p2pim.cli.chat.keys import KeyReader
 from p2pim.cli.chat.screen import Line, Screen
 from p2pim.core.limits import HISTORY_PAGE, TYPING_EVERY, TYPING_SHOWN
+from p2pim.core.names import is_guest_user
 from p2pim.errors import Interrupted, NoSuchUser, P2pimError
 
 HISTORY_SHOWN = 50
@@ -68,7 +69,7 @@ class ChatSession:
         self._conversation.remark("/help shows what else can be typed.")
         await self._show_channels()
         self._seen()
-        if not self._user.startswith("#"):
+        if not self._user.startswith("#") and not is_guest_user(self._user):
             self._begin(self._connect())
         self._draw()
 

@@ -179,6 +179,8 @@ def stats_command(invocation: Invocation) -> None:
         f"The server {state}; {count_text(result['accounts'], 'account')}, {result['online']} online."
     )
     invocation.output.note(_p2p_text(result.get("p2p")))
+    if result.get("classic"):
+        invocation.output.note(_classic_text(result["classic"]))
     invocation.output.note(_mail_text(result.get("mail")))
     columns = ("USER", "ONLINE", "UPLOADS", "BYTES", "LAST", "DOWNLOADS", "BYTES", "LAST", "RELAYED")
     right = ("UPLOADS", "BYTES", "DOWNLOADS", "RELAYED")
@@ -190,6 +192,12 @@ def _p2p_text(p2p: Mapping[str, Any] | None) -> str:
         return "No P2P server runs beside it."
     counts = "{requests} questions, {answers} answered, {refused} refused; {ignored} other datagrams".format(**p2p)
     return f"P2P server on UDP {p2p['address']}: {counts}."
+
+
+def _classic_text(classic: Mapping[str, Any]) -> str:
+    counts = "{guests} guests, {refused} logins refused; dropped: {bad} unreadable datagrams, {limited} too many of one"
+    more = "host, {far} from outside, {foreign} logouts of others"
+    return f"Classic gateway on {classic['address']}: " + f"{counts} {more}.".format(**classic)
 
 
 def _mail_text(mail: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ import click
 from p2pim.cli.backend import LiveBackend
 from p2pim.cli.commands.options import Command
 from p2pim.cli.invocation import Invocation, pass_invocation
-from p2pim.core.names import canonical_name
+from p2pim.core.names import canonical_conversation
 
 
 @click.command("chat", cls=Command)
@@ -21,7 +21,7 @@ def chat_command(invocation: Invocation, user: str) -> None:
 
     Without a terminal every line of stdin is a message, and what USER says comes out as lines (objects with --json).
     """
-    user = "#" + canonical_name(user[1:]) if user.startswith("#") else canonical_name(user)
+    user = canonical_conversation(user)
     if not invocation.output.json and sys.stdin.isatty() and sys.stdout.isatty():
         invocation.live(lambda reactor, backend: _on_terminal(reactor, backend, invocation, user))
     else:

@@ -28,6 +28,8 @@ def who_command(invocation: Invocation, everyone: bool) -> None:
         if person.get("relation") == "asks":
             asks = f"{person['user']} wants to be your contact"
             invocation.output.note(f"{asks}: {invocation.command_prefix} add {person['user']} (or remove, or block)")
+    if any(person.get("relation") == "guest" for person in people):
+        invocation.output.note("Names with @classic are guests: anybody could use them, and nothing is encrypted.")
     if not people:
         nobody = "Nobody is online but you." if everyone else _NO_CONTACTS
         invocation.output.note(nobody)
@@ -84,6 +86,29 @@ def status_command(invocation: Invocation, status: str | None) -> None:
     seen = f", seen by {result['server']} at {result['address']}" if result.get("address") else ", not connected"
     own = " by itself" if result["status"] != result["chosen"] else ""
     invocation.output.item(result, f"{result['user']} is {result['status']}{own}{seen}")
+
+
+@click.command("guests", cls=Command)
+@click.argument("wish", type=click.Choice(["on", "off"]), required=False)
+@pass_invocation
+def guests_command(invocation: Invocation, wish: str | None) -> None:
+    """Show the guests of the server's classic gateway, or set whether you meet them at all. It is remembered.
+
+    Guests use the old text protocol: anybody can take any name, and nothing that is said is encrypted. They are called
+    NAME@classic, and see you, too, while you meet them and are not invisible.
+    """
+    result = invocation.ask("guests", {} if wish is None else {"on": wish == "on"})
+    invocation.output.item(result, _GUESTS[result["policy"] if result["on"] else "off"])
+    for user in result["users"]:
+        invocation.output.note(f"  {user}")
+
+
+_GUESTS = {
+    "off": "You do not meet guests.",
+    "apart": "You would meet guests, but this server does not let users and guests meet.",
+    "shown": "You see this server's guests; it lets nobody write to them.",
+    "together": "You meet this server's guests. What is said is NOT encrypted.",
+}
 
 
 def _change(name: str, text: str, help_text: str) -> click.Command:

@@ -62,6 +62,8 @@ def _sent_text(user: str, result: Mapping[str, Any]) -> str:
     if result.get("queued"):
         return f"waits for {user} in this home's outbox"
     way = route_text(result.get("route"), result.get("address"))
+    if result.get("route") == "classic":
+        return f"sent to {user}: {way}"
     if result["state"] == "sent":
         return f"sent to {user}, not confirmed yet: {way}"
     took = f", {result['ms']:.0f} ms" if result.get("ms") is not None else ""

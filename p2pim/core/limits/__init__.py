@@ -9,6 +9,7 @@ There is a module per theme; everybody imports from here. A bound that is added 
 from p2pim.core.limits.agent import *
 from p2pim.core.limits.channels import *
 from p2pim.core.limits.checks import *
+from p2pim.core.limits.classic import *
 from p2pim.core.limits.common import *
 from p2pim.core.limits.delivery import *
 from p2pim.core.limits.groups import *

@@ -1,6 +1,8 @@
 // @ts-check
 /** Times, days and routes as people read them. */
 
+import { reasonText } from "./reasons.js";
+
 const DAY = 86_400_000;
 
 /** Formats of one language, each made once: making them is slow. @param {any} t */
@@ -80,6 +82,6 @@ export function routeOfPerson(t, format, route, { status, connected = true } = {
   }
   if (!connected) return t("chat.route.no_server");
   if (status === "offline") return t("chat.route.offline");
-  const why = firstReason(route?.reasons);
+  const why = reasonText(t, firstReason(route?.reasons));
   return why ? t("chat.route.relayed_because", { why }) : t("chat.route.relay");
 }

@@ -4,6 +4,7 @@
 import { h } from "../common/dom.js";
 import { formats, routeOfPerson } from "./format.js";
 import { shownName } from "./people.js";
+import { reasonLang, reasonText } from "./reasons.js";
 
 /** @param {any} app @param {string | null} user */
 export function openRoute(app, user) {
@@ -36,7 +37,7 @@ export function routeFacts(app, user) {
     !direct && reasons.length > 0 && [
       h("h3", null, t("chat.route.reasons")),
       h("ol", { class: "reasons", dataset: { testid: "reasons" } }, reasons.map((/** @type {any} */ { rung, reason }) =>
-        h("li", null, h("strong", null, t.has(`chat.rung.${rung}`) ? t(`chat.rung.${rung}`) : rung), ": ", h("bdi", { lang: "en" }, reason)))),
+        h("li", null, h("strong", null, t.has(`chat.rung.${rung}`) ? t(`chat.rung.${rung}`) : rung), ": ", h("bdi", { lang: reasonLang(t, reason) }, reasonText(t, reason))))),
     ],
   ].flat(2).filter(Boolean);
 }
