@@ -202,7 +202,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
-            access=StoreAccess(self._context.reactor, self.session, self._post, self._alone),
+            access=StoreAccess(self._context.reactor, self.session, self._post, lambda: self.seals.alone),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -331,9 +331,6 @@ class Account:
     def stored_ended(self, file: bytes, outcome: str) -> None:
         """The server says what became of a file in its store."""
         self.transfers.left.ended(file, outcome)
-
-    def _alone(self) -> bool:
-        return all(device.id == self.device for device in self.seals.devices(self._context.user))
 
     async def _post(self, user: str, signal: s.FileLeft) -> None:
         """Leave ``signal`` with every device of ``user``; those who are away hear it when they come."""
