@@ -65,7 +65,7 @@ class Resident:
         self._file: Path = rig.folder / f"{self.home.name}-agent.log"
         account = f"{name}@127.0.0.1:{server.port}"
         environment = {"P2PIM_PASSWORD": PASSWORD}
-        arguments = ["--home", self.home, "register", account, "--fingerprint", server.fingerprint]
+        arguments: list[str | Path] = ["--home", self.home, "register", account, "--fingerprint", server.fingerprint]
         run(BIN / "p2pim", *arguments, env=environment)
         self._read = 0
         self._rest = b""

@@ -36,6 +36,7 @@ from p2pim.peer.queries import Queries
 from p2pim.peer.routes import DIRECT_KINDS, Routes
 from p2pim.peer.seals import Seals
 from p2pim.peer.session import Session
+from p2pim.peer.session_rules import lost_keys
 from p2pim.peer.states import milliseconds
 from p2pim.peer.store_access import StoreAccess
 from p2pim.peer.store_watch import StoreWatch
@@ -88,7 +89,9 @@ class Account:
     def _make_parts(self) -> None:
         context, background = self._context, self._background
         self.people = People(self.device)
-        self.look_ups = LookUps(self.session, self.people, self.device, self._appeared)
+        self.look_ups = LookUps(
+            self.session, self.people, self.device, lambda user, before: self.whereabouts.appeared(user, before)
+        )
         self.p2p_server = KnownP2pServer(context.reactor, self.settings.p2p_server, self.journal.write)
         self.seals = self._make_seals()
         self.channels = self._make_channels()
@@ -161,6 +164,7 @@ class Account:
             again=self._seal_again,
             from_thread=context.reactor.callFromThread,
         )
+        seals.stock.differ = self._keys_differ
         self._lives.add(load=seals.load, stop=seals.stop)
         self.verification = Verification(context.reactor, self._wall, seals, self._emit, context.random_bytes)
         return seals
@@ -198,7 +202,7 @@ class Account:
             emit=self._emit,
             journal=self.journal.write,
             is_contact=self.people.is_contact,
-            access=StoreAccess(self._context.reactor, self.session, self._post),
+            access=StoreAccess(self._context.reactor, self.session, self._post, lambda: self.seals.alone),
         )
         self._lives.add(load=transfers.start, stop=transfers.stop)
         return transfers
@@ -219,6 +223,10 @@ class Account:
         await self.session.stop(forget=forget)
         await self.database.close()
 
+    def _keys_differ(self) -> None:
+        """The keys that others seal for are not here (any more)."""
+        self.session.give_up("keys-differ", lost_keys(self._context.home.path, self.device))
+
     def _leave_for_now(self, reason: str) -> None:
         """Nothing can be stored: take nothing until it can."""
         self.session.pause(f"nothing can be stored: {reason}")
@@ -227,9 +235,6 @@ class Account:
     def _come_back(self) -> None:
         self.inbox.resume()
         self.session.resume("there is room to store again")
-
-    def _appeared(self, user: str, before: set[bytes]) -> None:
-        self.whereabouts.appeared(user, before)
 
     # --- ISessionUser
 

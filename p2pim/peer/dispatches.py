@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from p2pim.core.delivery import Dispatch, Outgoing, Sending, Target
 from p2pim.errors import P2pimError
-from p2pim.storage.outbox import OutboxStore
+from p2pim.storage.outbox import Copy, OutboxStore
 
 Answered = Callable[[P2pimError | None], None]
 """Told that the server has stored an envelope (None), or why it could not take it."""
@@ -51,6 +51,10 @@ class Conversation:
     order: DeferredLock = field(default_factory=DeferredLock)
     behind: bool = True
     """Some message may have no copy for the recipient yet: those after it have to wait for that."""
+
+    def keep_fresh(self, copies: Sequence[Copy]) -> None:
+        """These were sealed just now, and are sent without being read from the disk."""
+        self.fresh.update({(copy.target, copy.message.seq): copy.sealed for copy in copies})
 
 
 class Dispatches:

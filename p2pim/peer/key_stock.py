@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from p2pim.core.limits import FALLBACK_AGE, ONE_TIME_KEYS_PUBLISHED
 from p2pim.core.sealing import Sealer
-from p2pim.errors import BadMessage, P2pimError
+from p2pim.errors import BadMessage, KeysDiffer, P2pimError
 from p2pim.peer.device_directory import AskingSession
 from p2pim.storage.database import Database
 from p2pim.storage.sealing import SealingRows
@@ -45,6 +45,8 @@ class KeyStock:
         self._busy = False
         self._left: int | None = None
         self._settled: list[Deferred[None]] = []
+        self.differ: Callable[[], None] = lambda: None
+        """Called when the server knows this device by other keys: what others seal for it cannot be opened here."""
 
     def left(self, count: int) -> None:
         """The server says how many one-time keys it has."""
@@ -74,6 +76,8 @@ class KeyStock:
             self._log.failure("keys cannot be published", result)
             return
         assert isinstance(result.value, P2pimError)
+        if isinstance(result.value, KeysDiffer):
+            self.differ()
         self._journal("keys", "", f"keys were not published: {result.value.message}")
 
     async def _top_up(self) -> None:

@@ -53,6 +53,7 @@ class LeftFiles:
         self._random_bytes = random_bytes
         self._desk = None if access is None else LeftDesk(access, store, random_bytes, self._fall_back)
         self._lefts: dict[bytes, LeftRecord] = {}
+        self._declined: dict[bytes, FileLeft] = {}
 
     async def load(self) -> None:
         """What is known of earlier ones; before `restored`."""
@@ -143,6 +144,10 @@ class LeftFiles:
         refusal = self._acceptance.refusal(user, offer) if known is None else ""
         if refusal:
             self._context.journal("transfer", user, f"{signal.name}: an offer is not shown: {refusal}")
+        if refusal and self._acceptance.policy == "never" and self._desk is not None and self._desk.access.alone():
+            self._declined[signal.transfer] = signal
+            self._context.spawn(self._decline(signal))
+            return
         new = known is None or self._converts(known, user, device, signal)
         if self._desk is None or refusal or not new:
             self._context.watch(self._store.ignore(signal.transfer))
@@ -156,6 +161,16 @@ class LeftFiles:
         fetching = Fetching(record, self._context, self._desk, left)
         self._table[signal.transfer] = fetching
         self._context.spawn(self._take(fetching, known))
+
+    async def _decline(self, signal: FileLeft) -> None:
+        """Nobody here wants it: it goes, and its sender hears so; another time when the server cannot be told now."""
+        try:
+            await self._here().access.drop(signal.file, "rejected")
+        except P2pimError as error:
+            self._context.journal("transfer", "", f"{signal.name}: cannot be declined now: {error.message}")
+        else:
+            self._declined.pop(signal.transfer, None)
+            self._context.watch(self._store.ignore(signal.transfer))
 
     async def _take(self, fetching: Fetching, known: Incoming | None) -> None:
         if known is not None:
@@ -184,6 +199,8 @@ class LeftFiles:
 
     def server_appeared(self) -> None:
         """A session stands: everything goes on, and what happened meanwhile is asked for."""
+        for signal in list(self._declined.values()):
+            self._context.spawn(self._decline(signal))
         mine = [each for each in self._table.values() if isinstance(each, Leaving | Fetching)]
         for transfer in mine:
             transfer.server_appeared()

@@ -18,6 +18,7 @@ from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, SENT, STORED, Outgoing
 from p2pim.core.limits import OUTBOX, RESEND_MAX
 from p2pim.core.message_ids import make_message_id, show_message_id
 from p2pim.errors import Blocked, MailboxFull, NoSuchDevice, NoSuchUser, NotSignedIn, Offline, P2pimError, TooMany
+from p2pim.peer.copies import Copies
 from p2pim.peer.dispatches import Conversation, Dispatches, MessageRoutes, cancel_timer
 from p2pim.peer.events import Event, MessageUndelivered, ReceiptReceived
 from p2pim.peer.targets import Recipients, Targets
@@ -58,8 +59,8 @@ class Outbox:
         self._clock = clock
         self._wall, self._store = wall, store
         self._routes = routes
-        self._recipients = recipients
         self._targets = Targets(recipients, routes, journal, me)
+        self._copies = Copies(store, recipients, routes, journal, me, self.refresh)
         self._dispatches = Dispatches(clock, store, routes, journal, self._answered)
         self._emit = emit
         self._journal = journal
@@ -88,6 +89,7 @@ class Outbox:
     def stop(self) -> None:
         """Send nothing any more; what waits is on disk."""
         self._stopped = True
+        self._copies.stop()
         self._dispatches.stop()
         for conversation in self._conversations.values():
             cancel_timer(conversation)
@@ -148,7 +150,7 @@ class Outbox:
         conversation.behind = conversation.behind or not theirs
         conversation.sending.add(message, theirs, [target for target in targets if target[0] != user])
         self._where[message.id] = conversation
-        self._keep_fresh(conversation, copies)
+        conversation.keep_fresh(copies)
         self.refresh(user)
         return message.id
 
@@ -241,35 +243,10 @@ class Outbox:
         if conversation is None or not conversation.sending.undelivered():
             return
         try:
-            devices = await self._recipients.ready(user)
+            await self._copies.complete(conversation)
         except FINAL_FAILURES as error:
             for message in conversation.sending.homeless():
                 self.withdraw(user, message.id, error)
-            return
-        self._drop_removed(conversation)
-        targets = [(user, device) for device in devices if (user, device) != self._me]
-        await self._seal_more(conversation, self._lacking(conversation, targets))
-
-    def _lacking(self, conversation: Conversation, targets: list[Target]) -> list[tuple[Target, bytes]]:
-        direct = {target for target in targets if DIRECT in self._routes.copy_ways(*target)}
-        return [
-            (target, message.id)
-            for message in conversation.sending.undelivered()
-            for target in targets
-            if not conversation.sending.has_copy(target, message.id) and (message.route != DIRECT or target in direct)
-        ]
-
-    def _drop_removed(self, conversation: Conversation) -> None:
-        known = {(conversation.user, device.id) for device in self._recipients.devices(conversation.user)}
-        for target in conversation.sending.targets():
-            if target[0] == conversation.user and known and target not in known:
-                self._drop(conversation, target)
-
-    def _drop(self, conversation: Conversation, target: Target) -> None:
-        self._journal("message", target[0], "one of their devices is no more")
-        conversation.sending.remove_target(target)
-        dropped = self._store.drop_copies(conversation.user, target)
-        dropped.addErrback(lambda failure: self.log.failure("cannot drop the copies of a device", failure))
 
     async def seal_again(self, user: str, device: bytes, messages: Sequence[bytes]) -> None:
         """``device`` could not open these."""
@@ -277,16 +254,7 @@ class Outbox:
             conversation = self._where.get(id)
             if conversation is not None and conversation.sending.has_copy((user, device), id):
                 self._journal("message", user, "sealed again, since it could not be opened")
-                await self._seal_more(conversation, [((user, device), id)])
-
-    async def _seal_more(self, conversation: Conversation, wanted: list[tuple[Target, bytes]]) -> None:
-        if not wanted or self._stopped:
-            return
-        copies = await self._store.seal_more(conversation.user, wanted)
-        self._keep_fresh(conversation, copies)
-        for copy in copies:
-            conversation.sending.add_copy(copy.target, copy.message.id, mine=copy.target[0] != conversation.user)
-        self.refresh(conversation.user)
+                await self._copies.seal(conversation, [((user, device), id)])
 
     # --- what others say of it
 
@@ -363,7 +331,7 @@ class Outbox:
             self.withdraw(conversation.user, message.id, error)
             return
         if isinstance(error, NoSuchDevice):
-            self._drop(conversation, target)
+            self._copies.drop(conversation, target)
             self._complete_later(conversation.user)
         elif isinstance(error, Offline):
             self._gone(*target)
@@ -418,10 +386,6 @@ class Outbox:
     def _stored_by(self, user: str, message: bytes) -> Settled:
         _, address = self.went_by(user, message) or (RELAY, "")
         return Settled(STORED, "mailbox", address)
-
-    @staticmethod
-    def _keep_fresh(conversation: Conversation, copies: Sequence[Copy]) -> None:
-        conversation.fresh.update({(copy.target, copy.message.seq): copy.sealed for copy in copies})
 
     def _forget(self, conversation: Conversation, message: bytes) -> None:
         conversation.went.pop(message, None)

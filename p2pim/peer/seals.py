@@ -131,6 +131,11 @@ class Seals:
         """This device's identity; after `load`."""
         return self.sealer.own()
 
+    @property
+    def alone(self) -> bool:
+        """Whether the account has no other device."""
+        return all(each.id == self.sealer.me.device for each in self.devices(self.sealer.me.user))
+
     def signed_in(self, welcome: Welcome) -> None:
         """A session with the server stands."""
         self.stock.left(welcome.keys_left)

@@ -37,7 +37,7 @@ from p2pim.net.trust import ServerAddress, ServerTls, Trust
 from p2pim.peer.interfaces import ISessionUser
 from p2pim.peer.pushes import push
 from p2pim.peer.requests import OnFailed, OnStored, Requests
-from p2pim.peer.session_rules import ANSWERS, FAREWELLS, HEARTBEATS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, words
+from p2pim.peer.session_rules import ANSWERS, FAREWELLS, NO_CONNECTION, SOFTWARE, TRY_AGAIN, State, heartbeat, words
 from p2pim.wire.messages import (
     FEATURES,
     PROTOCOL_VERSION,
@@ -163,7 +163,7 @@ class Session:
             self._user.signed_out("logout", "")
 
     def pause(self, reason: str) -> None:
-        """Leave for a while: there is no session before `resume`, which then is not waited for."""
+        """Leave for a while: there is no session before `resume`."""
         self._paused = True
         self._stop_waiting()
         if self._calling is not None:
@@ -296,7 +296,7 @@ class Session:
         error = failure.value
         assert isinstance(error, P2pimError)
         if isinstance(error, SignInError) and not isinstance(error, TRY_AGAIN):
-            self._sign_out("refused", error.message)
+            self.give_up("refused", error.message)
         else:
             self._come_back(error.message, error.retry_after)
 
@@ -304,11 +304,14 @@ class Session:
         if self._kept and self._state is State.AWAY and self._retry is None and not self._paused:
             self._retry = self._reactor.callLater(self._backoff.next(at_least), self._try, reason)
 
-    def _sign_out(self, reason: str, message: str) -> None:
+    def give_up(self, reason: str, message: str) -> None:
+        """Leave for good, for a reason that no other attempt would change."""
         if self._state is not State.ENDED:
             self._state = State.ENDED
             self._kept = False
             self._user.signed_out(reason, message)
+        if self._connection is not None:
+            self._connection.leave()
 
     # --- what the connection says
 
@@ -368,8 +371,7 @@ class Session:
         self._since = self._reactor.seconds()
         self.welcome = welcome
         self._token = welcome.token
-        interval = min(max(welcome.heartbeat, HEARTBEATS[0]), HEARTBEATS[1])
-        connection.start_heartbeat(interval, max(welcome.patience, 2 * interval))
+        connection.start_heartbeat(*heartbeat(welcome))
         self._user.signed_in(welcome)
 
     def _take(self, connection: ServerConnection, message: FromServer) -> None:
@@ -391,8 +393,7 @@ class Session:
     def _dismissed(self, connection: ServerConnection, message: SignedOut) -> None:
         final = FAREWELLS.get(message.reason)
         if final is not None:
-            self._sign_out(final, message.message)
-            connection.leave()
+            self.give_up(final, message.message)
         else:
             text = message.message or f"The server says: {message.reason}."
             connection.end(ServerStopping(text) if message.reason == "stopping" else ServerUnreachable(text))

@@ -156,12 +156,14 @@ class StoreAccess:
     """See the module.
 
     :param post: leaves a signal, sealed, with every device of a user; fires when it will not be lost any more.
+    :param alone: whether the account has no other device.
     """
 
-    def __init__(self, reactor: Any, session: RequestingSession, post: Post) -> None:
+    def __init__(self, reactor: Any, session: RequestingSession, post: Post, alone: Callable[[], bool]) -> None:
         self._reactor = reactor
         self._session = session
         self.post = post
+        self.alone = alone
 
     async def open_upload(self, to: str, transfer: bytes, size: int) -> UploadOpened:
         """A place for ``size`` sealed bytes. Raises a `P2pimError`."""

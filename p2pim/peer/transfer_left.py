@@ -21,6 +21,9 @@ class Access(Protocol):
     async def states(self, files: list[bytes]) -> dict[bytes, str]: ...
     async def link(self, ticket: bytes) -> StoreLink: ...
 
+    def alone(self) -> bool:
+        """Whether the account has no other device, for which a file would be, too."""
+
     @property
     def post(self) -> Post:
         """Leaves a signal, sealed, with every device of a user; what it gives is awaited."""

@@ -126,7 +126,11 @@ def operator_password(db: sqlite3.Connection, params: Params, now: float) -> Jso
 
 
 def backup(folder: DataFolder, db: sqlite3.Connection, params: Params, now: float) -> Json:
-    """One SQLite file with the database, and the self-made certificate and key, without which every pin would break."""
+    """One SQLite file with the database, and the self-made certificate and key, without which every pin would break.
+
+    The files that people left for others are not in it, since they are large and go soon: ``left_out`` counts them,
+    and ``folder`` is what to copy to have them as well.
+    """
     target = Path(text_of(params, "file")).absolute()
     aside = target.with_name(target.name + ".new")
     try:
@@ -142,7 +146,8 @@ def backup(folder: DataFolder, db: sqlite3.Connection, params: Params, now: floa
     except (OSError, sqlite3.Error) as error:
         aside.unlink(missing_ok=True)
         raise StorageError(f"The backup {target} could not be written: {error}") from error
-    return {"file": str(target), "bytes": target.stat().st_size}
+    left = stored_files.totals(db)
+    return {"file": str(target), "bytes": target.stat().st_size, "left_out": left, "folder": str(folder.files)}
 
 
 def restore(folder: DataFolder, params: Params) -> Json:
@@ -203,6 +208,7 @@ def check(folder: DataFolder, db: sqlite3.Connection, params: Params, now: float
     problems = [f"database: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     problems += [f"database: a row of {row[0]} points nowhere" for row in db.execute("PRAGMA foreign_key_check")]
     problems += [f"database: {problem}" for problem in mail.problems(db)]
+    problems += stored_files.problems(db, folder.files)
     certificate, fingerprint = _check_certificate(folder, now)
     problems += certificate
     for path in (folder.path, folder.database, folder.key):

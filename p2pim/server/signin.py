@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from p2pim.core.addresses import format_address, host_key, is_loopback
 from p2pim.core.limits import (
+    DEVICES,
     REGISTRATION_INTERVAL,
     REGISTRATIONS_PER_ADDRESS,
     SIGN_IN_TABLE,
@@ -50,6 +51,7 @@ from p2pim.wire.messages import Register, SignIn
 _log = Logger()
 
 TOKEN_BYTES = 32
+GAVE_WAY = f"This account has {DEVICES} devices that were used later; sign in with the password to add this one again."
 SESSION_BYTES = 16
 
 
@@ -184,7 +186,17 @@ class SignInDesk:
                 )
             except BadToken:
                 raise WrongPassword from None
+        await self._end_removed(name)
         return proved
+
+    async def _end_removed(self, name: str) -> None:
+        """Sign out the devices that gave way to a new one: their tokens, keys and mailboxes have ended."""
+        if self.directory.of(name):
+            left = {device.id for device in await self._store.read(partial(keys.devices_of, user=name))}
+            for session in self.directory.of(name):
+                if session.device not in left:
+                    self._users.leave(session)
+                    session.client.sign_out("removed", GAVE_WAY)
 
     # --- registration
 

@@ -184,6 +184,22 @@ def open_ids(db: sqlite3.Connection) -> set[bytes]:
     return {bytes(row[0]) for row in db.execute("SELECT id FROM stored_files WHERE outcome = ''")}
 
 
+def problems(db: sqlite3.Connection, folder: Path) -> list[str]:
+    """Rows without their bytes, and bytes without a row; one line each."""
+    found: list[str] = []
+    rows = db.execute("SELECT id, committed FROM stored_files WHERE outcome = ''").fetchall()
+    names = StoredFolder(folder).ids() if folder.is_dir() else ()
+    sizes = {name.hex(): (folder / name.hex()).stat().st_size for name in names}
+    for row in rows:
+        name = bytes(row["id"]).hex()
+        there = sizes.pop(name, None)
+        if (there or 0) < row["committed"]:
+            lost = "is missing" if there is None else f"has {there} of {row['committed']} bytes"
+            found.append(f"files: {name} {lost}; its recipient will be told, and its sender has to send it anew")
+    found += [f"files: {name} belongs to no row; the server removes it" for name in sorted(sizes)]
+    return found
+
+
 def totals(db: sqlite3.Connection) -> dict[str, Any]:
     """What the operator sees: how many files wait, and their bytes; ``reserved`` with what is still to come."""
     row = db.execute(

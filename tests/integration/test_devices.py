@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2pim.net.trust import Trust
 from p2pim.peer import MessageReceived, ReceiptReceived
-from p2pim.peer.events import MessageSent
+from p2pim.peer.events import MessageSent, SignedOut
 from tests.integration.neighbours import PASSWORD, Neighbour, NeighboursCase
 from tests.integration.town import Person, TownCase
 
@@ -46,6 +46,34 @@ class DevicesTests(NeighboursCase):
         self.assertEqual([m.text for m in phone.had(MessageReceived)], [f"answer {n}" for n in range(5)])
         self.assertEqual([m.text for m in phone.had(MessageSent)], [f"question {n}" for n in range(5)])
         self.assertEqual({m.route for m in phone.had(MessageReceived)}, {"mailbox"})
+
+    async def test_a_home_whose_keys_were_lost_says_so_and_what_to_do(self) -> None:
+        """It would seem to be there, and could read nothing."""
+        alice, bob = await self.join("alice", connect="never"), await self.join("bob", connect="never")
+        await bob.peer.send_message("alice", "hello", timeout=10)
+        await self.leave(alice)
+        for file in alice.peer.home.path.glob("home.db*"):
+            file.unlink()
+        alice = await self.come_back("alice", connect="never")
+        await self.until(lambda: alice.had(SignedOut))
+        (told,) = alice.had(SignedOut)
+        self.assertEqual(told.reason, "keys-differ")
+        self.assertIn(f"p2pim devices remove {told.message.rpartition('remove ')[2][:8]}", told.message)
+        self.assertFalse(alice.peer.connected)
+
+    async def test_who_is_invisible_is_written_to_on_all_devices_also_new_ones(self) -> None:
+        """They are not seen, which is no reason to lose what is written to them."""
+        alice, bob = await self.join("alice", connect="never"), await self.join("bob", connect="never")
+        await alice.peer.add("bob")
+        await bob.peer.add("alice")
+        bob.peer.set_status("invisible")
+        await self.leave(alice)
+        alice = await self.come_back("alice", connect="never")
+        phone = await self.device("phone", "bob")
+        phone.peer.set_status("invisible")
+        await alice.peer.send_message("bob", "for both", timeout=10)
+        await self.until(lambda: bob.had(MessageReceived) and phone.had(MessageReceived))
+        self.assertEqual([m.text for m in phone.had(MessageReceived)], ["for both"])
 
     async def test_many_messages_wait_and_come_in_pages(self) -> None:
         """More than one page, by several senders, each in order, and every one is confirmed."""

@@ -205,6 +205,8 @@ class GroupTests(NeighboursCase):
 
 
 class ProcessesTests(TownCase):
+    timeout = 180  # twenty commands, each a process
+
     async def test_a_group_of_three_by_the_command_line(self) -> None:
         """Made, written to directly and by the mailbox, somebody removed, and what each of them has of it."""
         alice = await self.person("alice", "--connect", "never")

@@ -122,6 +122,11 @@ class MemoryAccess:
         self._store = store
         self._home = home
         self._tickets: dict[bytes, tuple[bytes, int | None]] = {}
+        self.others = False
+        """Whether the account has further devices."""
+
+    def alone(self) -> bool:
+        return not self.others
 
     def _asked(self, what: Callable[[], Any]) -> Any:
         def answer() -> Any:

@@ -56,6 +56,39 @@ class LeftCase(TransferCase):
             self.assertEqual(home.events_named("completed")[-1].route, "mailbox")
 
 
+class TestDeclining(LeftCase):
+    """A device that accepts nothing."""
+
+    def outcomes(self) -> list[str]:
+        return [kept.outcome for kept in self.store.files.values()]
+
+    def test_what_a_device_never_accepts_is_declined_and_its_sender_hears_that(self) -> None:
+        """As when both are there; nothing is shown, and nothing takes room at the server."""
+        self.leave(self.file(size=SIZE))
+        self.come(accept="never")
+        self.assertEqual(self.outcomes(), ["rejected"])
+        self.assertEqual(self.state(self.alice), ("disrupted", "rejected"))
+        self.assertEqual(self.bob.transfers.list(), [])
+
+    def test_it_is_declined_later_when_the_server_cannot_be_told_at_once(self) -> None:
+        """The offer came, and the session ended."""
+        self.leave(self.file(size=SIZE))
+        self.store.down = True
+        self.come(accept="never")
+        self.assertEqual(self.outcomes(), [""])
+        self.store.down = False
+        self.bob.transfers.left.server_appeared()
+        self.world.settle()
+        self.assertEqual(self.outcomes(), ["rejected"])
+
+    def test_where_there_are_other_devices_it_is_left_to_them(self) -> None:
+        """The setting is this device's, not the person's."""
+        self.bob.options["access"].others = True
+        self.leave(self.file(size=SIZE))
+        self.come(accept="never")
+        self.assertEqual(self.outcomes(), [""])
+
+
 class TestLeaving(LeftCase):
     """The sender's end."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,40 @@ class StoppedTests(SynchronousTestCase):
         text = "\n".join(result["problems"])
         self.assertIn("certificate", text)
         self.assertIn("server.db can be read by others", text)
+
+    def test_files_that_wait_are_not_in_a_backup_and_it_says_so(self) -> None:
+        """How many, and where they are."""
+        self.left_file()
+        told = run(self.data, "backup", {"file": str(self.data.parent / (self.mktemp().replace(os.sep, "-") + ".db"))})
+        self.assertEqual((told["left_out"]["files"], told["left_out"]["bytes"]), (1, 1_000))
+        self.assertEqual(told["folder"], str((self.data / "files").absolute()))
+
+    def test_check_compares_the_files_that_wait_with_their_rows(self) -> None:
+        """Whole, cut short, missing; and what belongs to nobody."""
+        path = self.left_file()
+        self.assertEqual(run(self.data, "check", {})["problems"], [])
+        (path.parent / ("5a" * 16)).write_bytes(b"")
+        path.write_bytes(bytes(999))
+        short, stray = run(self.data, "check", {})["problems"]
+        self.assertIn("has 999 of 1000 bytes", short)
+        self.assertIn("5a5a", stray)
+        path.unlink()
+        self.assertIn("is missing", run(self.data, "check", {})["problems"][0])
+
+    def left_file(self) -> Path:
+        """A thousand bytes from alice to bob, all of them there."""
+        for name in ("alice", "bob"):
+            run(self.data, "user-add", {"user": name, "password": PASSWORD})
+        folder, id = self.data / "files", bytes(16)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / id.hex()).write_bytes(bytes(1_000))
+        with closing(sqlite3.connect(self.data / "server.db")) as db, db:
+            (alice, bob) = [row[0] for row in db.execute("SELECT id FROM accounts ORDER BY name")]
+            db.execute(
+                "INSERT INTO stored_files VALUES (?, ?, ?, ?, ?, 1000, 1000, '', 0, 0, 1e12)",
+                (id, alice, bytes(16), bytes(16), bob),
+            )
+        return folder / id.hex()
 
     def test_a_backup_that_cannot_be_written_says_so(self) -> None:
         """And leaves nothing half done."""

@@ -176,6 +176,15 @@ class SignInTests(SynchronousTestCase):
         again = self.world.client().sign_in("alice", device=first.device, token=first.welcome.token)
         self.assertEqual(self.refusal(again), "bad-token")
 
+    def test_the_device_that_gives_way_is_signed_out(self) -> None:
+        """Its keys and its mailbox are gone: it must not seem to be there."""
+        first = self.world.user("alice")
+        for number in range(DEVICES):
+            self.world.wall += 1
+            self.world.client().sign_in("alice", device=number.to_bytes(16, "big"), password=PASSWORD).one(Welcome)
+        self.assertEqual(first.one(SignedOut).reason, "removed")
+        self.assertIsNone(self.world.house.directory.find("alice", first.device))
+
     # --- signing out
 
     def test_signing_out_keeps_the_token_unless_it_is_to_be_forgotten(self) -> None:

@@ -224,9 +224,15 @@ def _stats_row(user: Mapping[str, Any]) -> tuple[str, ...]:
 @click.argument("file", type=_FILE)
 @pass_invocation
 def backup_command(invocation: Invocation, file: Path) -> None:
-    """Write the server's database and certificate to FILE; the server may run."""
+    """Write the server's database and certificate to FILE; the server may run. Files that wait are not in it."""
     result = _operate("backup", file=str(file))
     invocation.output.item(result, f"{result['file']}: {size_text(result['bytes'])}.")
+    left_out = result.get("left_out", {"files": 0})
+    if left_out["files"]:
+        invocation.output.aside(
+            f"Not in it: {count_text(left_out['files'], 'file')} ({size_text(left_out['bytes'])}) that wait for people"
+            f" who are away; copy {result['folder']} too, or they have to be sent anew after a restore."
+        )
 
 
 @admin_command.command("restore")
