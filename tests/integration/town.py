@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from p2pim.cli.processes import P2PIM, Program, Programs, read_ready, twistd
 
 PASSWORD = "correct horse"
-SECONDS = 30.0
+SECONDS = 60.0
 """How long anything may take that is waited for: much longer than it does."""
 
 
@@ -135,7 +135,7 @@ class Town:
 class TownCase(TestCase):
     """A test in a town, with a server that listens already."""
 
-    timeout = 60
+    timeout = 240
     server_options: tuple[str, ...] = ()
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
