@@ -42,7 +42,7 @@ export function formats(t) {
 }
 
 /** Midnights between a moment and `now`, on the person's clock. @param {string} iso @param {number} now */
-export function daysBetween(iso, now) {
+function daysBetween(iso, now) {
   const day = (/** @type {Date} */ date) => Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / DAY;
   return day(new Date(now)) - day(new Date(iso));
 }
@@ -66,7 +66,7 @@ const TELLING = ["udp", "tcp-lan", "tcp-direct", "tcp-incoming"];
 const EMPTY = /^(the other side has no |there was nothing to try|no address to try)/u;
 
 /** The reason to tell first. @param {{rung: string, reason: string}[]} [reasons] @returns {string} */
-export function firstReason(reasons = []) {
+function firstReason(reasons = []) {
   const rank = (/** @type {any} */ { rung, reason }) => (EMPTY.test(reason) ? 10 : 0) + (TELLING.includes(rung) ? TELLING.indexOf(rung) : TELLING.length);
   return [...reasons].sort((a, b) => rank(a) - rank(b))[0]?.reason ?? "";
 }
