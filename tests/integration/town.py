@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Person:
         self.home = town.folder / name
         self.downloads = town.folder / f"{name}-downloads"
         self.events: list[dict[str, Any]] = []
+        self.heed: Callable[[dict[str, Any]], None] = lambda event: None
+        """Called with each event at once, for tests that step in then."""
         self.agent: Program | None = None
 
     async def run(self, *arguments: str, status: int | None = 0) -> Result:
@@ -74,9 +77,13 @@ class Person:
         if "--channel" not in options:
             options = ("--channel", "tcp", *options)
         command = [*P2PIM, "--home", str(self.home), "--json", "up", "--downloads", str(self.downloads), *options]
-        self.agent = self.town.programs.start(f"the agent of {self.name}", command, said=self.events.append)
+        self.agent = self.town.programs.start(f"the agent of {self.name}", command, said=self._hear)
         await self.until("signed-in")
         return self.agent
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.heed(event)
 
     async def until(self, kind: str, **values: Any) -> dict[str, Any]:
         """The newest event of that kind with those values, as soon as there is one."""

@@ -73,9 +73,10 @@ function firstReason(reasons = []) {
 
 /**
  * The best way to somebody now, for the title of a conversation: "direct TCP 192.168.1.7:50122, 0.4 ms", "relayed: why".
- * @param {any} t @param {any} format @param {any} route @param {{status?: string, connected?: boolean}} [about]
+ * @param {any} t @param {any} format @param {any} route @param {{status?: string, connected?: boolean, guest?: boolean}} [about]
  */
-export function routeOfPerson(t, format, route, { status, connected = true } = {}) {
+export function routeOfPerson(t, format, route, { status, connected = true, guest = false } = {}) {
+  if (guest) return t(connected ? "chat.route.guest" : "chat.route.no_server");
   if (route?.kind === "tcp" || route?.kind === "udp") {
     const to = t("chat.route.direct_to", { kind: route.kind.toUpperCase(), address: route.address });
     return typeof route.rtt_ms === "number" ? t("chat.route.with_rtt", { route: to, rtt: format.rtt(route.rtt_ms) }) : to;
