@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -13,6 +14,12 @@ _LOOK_ALIKES: Final = str.maketrans(
     "aeopcyxikjshdqwvoavptuikmtbh3i",
 )
 """Small letters of other scripts that cannot be told from Latin ones, after case folding."""
+
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What Unicode counts as letters, marks and symbols, and nobody sees (Default_Ignorable_Code_Point, and the empty
+Braille pattern)."""
 
 
 def likeness(name: str) -> str:
@@ -28,7 +35,7 @@ def likeness(name: str) -> str:
 
 def _seen(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] not in "ZC" and not "\ufe00" <= character <= "\ufe0f"
+    return category[0] not in "ZC" and not _INVISIBLE.fullmatch(character)
 
 
 def account_names(name: str) -> tuple[str, ...]:

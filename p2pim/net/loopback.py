@@ -15,14 +15,21 @@ from typing import Any, Final
 
 TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ROOT: Final = 0
+_NO_INODE: Final = "0"
+"""Of a connection whose program has closed it; its user is shown as root's then."""
 
 
 def is_own(transport: Any) -> bool:
-    """Whether the other end of ``transport`` belongs to the user of this process (or to root). Where that cannot be
-    found out, as on other systems, it is taken to be so: what else is asked of whoever connects decides."""
+    """Whether the other end of ``transport`` belongs to the user of this process (or to root).
+
+    A program that has closed its end is nobody's: the kernel shows root for it, or nothing, and what it left to be read
+    must not count. Where there are no tables, as on other systems, everybody is taken to be our own: what else is asked
+    of whoever connects decides.
+    """
     peer, own = transport.getPeer(), transport.getHost()
-    user = connecting_user((peer.host, peer.port), (own.host, own.port), _lines())
-    return user in (None, ROOT, os.getuid())
+    lines = list(_lines())
+    user = connecting_user((peer.host, peer.port), (own.host, own.port), lines)
+    return not lines or user in (ROOT, os.getuid())
 
 
 def connecting_user(peer: tuple[str, int], own: tuple[str, int], lines: Iterable[str]) -> int | None:
@@ -30,8 +37,8 @@ def connecting_user(peer: tuple[str, int], own: tuple[str, int], lines: Iterable
     ends = {f"{near} {far}" for near, far in zip(_spelt(*peer), _spelt(*own), strict=True)}
     for line in lines:
         fields = line.split()
-        if len(fields) > 7 and f"{fields[1]} {fields[2]}" in ends:
-            return int(fields[7])
+        if len(fields) > 9 and f"{fields[1]} {fields[2]}" in ends:
+            return int(fields[7]) if fields[9] != _NO_INODE else None
     return None
 
 

@@ -56,6 +56,9 @@ from p2pim.wire.classic import (
 _log = Logger()
 
 INTERFACES: Final = {"loopback": "127.0.0.1", "lan": "0.0.0.0", "": "0.0.0.0"}  # noqa: S104 - "lan" looks at who comes
+_LONGEST_ANSWER: Final = len(write(Refuse(TAKEN)))
+"""Characters of the longest answer to a login with a name that is not too long: only the shortest forms of IPv6 with a
+port of one or two digits make a shorter question, and those get none, since it may be for somebody else."""
 _REASONS: Final = {Verdict.TAKEN: TAKEN, Verdict.BAD: BAD_NAME, Verdict.FULL: NOT_NOW}
 _WARNING: Final = (
     "the classic gateway is open on UDP and TCP {address}. It knows no passwords and no encryption: whoever reaches it "
@@ -174,10 +177,12 @@ class Gateway:
         try:
             line = parse(text)
         except BadClassicName as error:
-            if error.endpoint[1] and text.startswith("login,"):
+            if error.endpoint[1] and len(text) >= _LONGEST_ANSWER and text.startswith("login,"):
                 self._refuse(Endpoint(host, error.endpoint[1]), coding, error.reason)
             raise
-        if isinstance(line, Login):
+        if len(text) < _LONGEST_ANSWER:  # a refusal would be longer than the question
+            self.counts.bad += 1
+        elif isinstance(line, Login):
             self._login(line, text, coding, effective(line.endpoint, host))
         elif isinstance(line, Logout):
             self._logout(line, text, host)

@@ -30,6 +30,8 @@ TYPES: Final = {
     ".json": "application/json", ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8",
     ".webmanifest": "application/manifest+json",
 }  # fmt: skip
+LONGEST_PATH: Final = 200
+"""Characters of the path of a static file; the system takes no names longer than 255 bytes."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -115,7 +117,7 @@ class Assets:
         return _hash_of(tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files))
 
     async def _get_static(self, request: WebRequest) -> Answer:
-        if "\0" in request.facts["path"]:
+        if "\0" in request.facts["path"] or len(request.facts["path"]) > LONGEST_PATH:
             raise NoSuchPage
         path = (self._static / request.facts["path"]).resolve()
         if not path.is_relative_to(self._static.resolve()) or not path.is_file():

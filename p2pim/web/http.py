@@ -144,7 +144,7 @@ class WebRequest(Request):
         self.method, self.uri, self.clientproto = self.channel.first_line()
         self.path, _, arguments = self.uri.partition(b"?")
         try:
-            self.args = parse_qs(arguments, keep_blank_values=True, max_num_fields=64)
+            self.args = _arguments(arguments)
             self._admit(length)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             self._refusal = error
@@ -238,6 +238,17 @@ class WebRequest(Request):
         assert error is not None
         failed(error)
         self.send(self.site.error_page(self, error))
+
+
+def _arguments(text: bytes) -> dict[bytes, list[bytes]]:
+    """What stands after the ``?`` of an address.
+
+    :raises Usage: too much does: whoever asked is told, and nothing is written down.
+    """
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=64)
+    except ValueError:
+        raise Usage("The address has too many parameters.") from None
 
 
 @dataclass(eq=False)

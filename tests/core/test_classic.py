@@ -34,6 +34,8 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(likeness(name), "alice", ascii(name))
         self.assertNotEqual(likeness("alice"), likeness("alicia"))
         self.assertEqual(likeness("\u200b \u00a0"), "")
+        for unseen in "\u034f\u115f\u3164\uffa0\u17b4\u180b\u2800\ufe0f\U000e0100":
+            self.assertEqual(likeness(f"ali{unseen}ce"), "alice", ascii(unseen))
 
     def test_a_guest_is_asked_after_by_every_account_they_could_be_taken_for(self) -> None:
         """As written, and as it looks."""

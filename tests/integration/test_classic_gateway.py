@@ -119,6 +119,14 @@ class BadInputTests(GatewayCase):
         self.assertEqual(len(await self.off(alice.log_in)), 1)
         self.assertEqual((self.gateway.counts.bad, self.gateway.counts.foreign), (10, 1))
 
+    async def test_a_question_that_is_shorter_than_its_refusal_gets_none(self) -> None:
+        """Whoever invents a sender gets nobody more bytes than they spent themselves."""
+        alice = self.client("alice")
+        for data in (b"login,,[::]:9", b"login,a,[::]:9", b"login,carol,[::]"):
+            alice.socket.sendto(data, alice.server)
+        self.assertEqual(len(await self.off(alice.log_in)), 1)
+        self.assertEqual((self.gateway.counts.bad, self.gateway.counts.refused), (3, 0))
+
     async def test_a_name_that_is_taken_is_refused(self) -> None:
         """By whoever has it, or by an account; also one that only looks like it."""
         alice = (await self.users("alice"))[0]

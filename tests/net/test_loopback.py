@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2pim.net import loopback
 from p2pim.net.loopback import TABLES, connecting_user, is_own
 
 TABLE = """\
@@ -56,5 +58,21 @@ class LoopbackTests(SynchronousTestCase):
 
     def test_what_is_unknown_is_left_to_the_cookie(self) -> None:
         """Other systems have no such tables."""
+        self.patch(loopback, "TABLES", (Path("/nowhere/tcp"),))
         self.assertTrue(is_own(Ends(("127.0.0.1", 1), ("127.0.0.1", 2))))
         self.assertIsNone(connecting_user(("127.0.0.1", 1), ("127.0.0.1", 2), ["rubbish", "a b c d e f g h"]))
+
+    def test_who_has_hung_up_already_is_nobody(self) -> None:
+        """The kernel shows root for a connection whose program has closed it; what it left does not count."""
+        if not TABLES[0].exists():
+            self.skipTest("there are no such tables")
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            theirs = socket.create_connection(listening.getsockname())
+            ends = Ends(theirs.getsockname(), theirs.getpeername())
+            theirs.send(b"POST /api/1/send HTTP/1.1")
+            theirs.close()
+            accepted, _ = listening.accept()
+            with accepted:
+                self.assertFalse(is_own(ends))

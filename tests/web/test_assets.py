@@ -39,6 +39,11 @@ class AssetsTests(SynchronousTestCase):
         old = self.visitor.ask("GET", "/static/0/a/b.js", if_none_match=reply.headers["etag"])
         self.assertEqual((old.status, old.headers["cache-control"], old.body), (304, "no-cache", b""))
 
+    def test_a_name_that_no_file_can_have_is_no_page(self) -> None:
+        """A stranger gets no error of ours into the log."""
+        self.assertEqual(self.visitor.ask("GET", "/static/0/" + "a" * 5_000).status, 404)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_file_that_changes_makes_another_hash(self) -> None:
         """Of strings, too."""
         versions = {self.assets.version}

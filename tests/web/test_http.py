@@ -76,6 +76,11 @@ class BoundsTests(SynchronousTestCase):
         reply = self.visitor.ask("POST", "/api/echo", b'{"a":1}', content_type="application/json; charset=utf-8")
         self.assertEqual(reply.json["got"], {"a": 1})
 
+    def test_too_many_parameters_are_refused_and_not_written_down(self) -> None:
+        """A stranger fills no log with them."""
+        self.assertEqual(self.visitor.ask("GET", "/api/echo?" + "a&" * 65).status, 400)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_body_that_is_too_long_is_refused_before_it_is_kept(self) -> None:
         """By what its head says, or by what comes; and the rest of it is thrown away while the answer goes out."""
         self.visitor.say(request("POST", "/api/echo", content_length=str(HTTP_BODY + 1), **JSON))

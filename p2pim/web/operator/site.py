@@ -110,7 +110,10 @@ class OperatorSite:
 
     async def _sign_in(self, request: WebRequest) -> Answer:
         assert request.content is not None
-        fields = parse_qs(request.content.read().decode("utf-8", "replace"), max_num_fields=8)
+        try:
+            fields = parse_qs(request.content.read().decode("utf-8", "replace"), max_num_fields=8)
+        except ValueError:
+            raise Usage("The form has too many fields.") from None
         password = (fields.get("password") or [""])[0]
         try:
             await self._door.prove(password, host_of(request))
