@@ -77,10 +77,3 @@ class TooSlow(P2pimError):
 
     code = "too-slow"
     default = "The other side does not read what is sent to it."
-
-
-class TooManyConnections(P2pimError):
-    """This address holds as many connections as one address may."""
-
-    code = "too-many-connections"
-    default = "Too many connections from this address; close some and try again."

@@ -26,13 +26,6 @@ class NoRoute(P2pimError):
     default = "The route asked for is not there."
 
 
-class ChannelProofFailed(P2pimError):
-    """The other end of a new channel could not prove who it is."""
-
-    code = "channel-proof-failed"
-    default = "The other end of the channel could not prove who it is."
-
-
 class ChannelClosed(P2pimError):
     """The channel ended while it was in use."""
 

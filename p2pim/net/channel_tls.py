@@ -15,11 +15,12 @@ from typing import Any, Final
 from OpenSSL import SSL, crypto
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ITransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2pim.net.eager import can_write_at_once, read_much, write_at_once
+from p2pim.net.over_tcp import OverTcp
 
 RECORD: Final = 16 * 1024
 """The most plaintext in one record (RFC 8446, section 5.1): a read gives no more."""
@@ -30,7 +31,7 @@ _AT_ONCE: Final = RECORD
 
 
 @implementer(ITransport)
-class TlsTransport(Protocol):
+class TlsTransport(OverTcp):
     """The protocol of a TCP connection, and the transport of ``wrapped``.
 
     :param tls: a new connection without a socket, its side of the handshake chosen.
@@ -39,7 +40,6 @@ class TlsTransport(Protocol):
     def __init__(self, tls: SSL.Connection, wrapped: IProtocol) -> None:
         self.wrapped: Any = wrapped
         self._tls = tls
-        self._tcp: Any = None
         self._eager = False
         self._established = False
         self._closing = False
@@ -206,28 +206,6 @@ class TlsTransport(Protocol):
     def getPeerCertificate(self) -> crypto.X509 | None:  # noqa: N802 - Twisted's name
         """The certificate that the other end showed."""
         return self._tls.get_peer_certificate()
-
-    def getPeer(self) -> IAddress:
-        """The other end's address."""
-        address: IAddress = self._tcp.getPeer()
-        return address
-
-    def getHost(self) -> IAddress:
-        """This end's address."""
-        address: IAddress = self._tcp.getHost()
-        return address
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Tell ``producer`` when the other end does not read."""
-        self._tcp.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """Tell nobody."""
-        self._tcp.unregisterProducer()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
-        """As TCP's."""
-        self._tcp.setTcpNoDelay(enabled)
 
 
 class TlsFactory(Factory):

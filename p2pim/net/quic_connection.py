@@ -178,11 +178,6 @@ class LeanConnection(QuicConnection):
         return None if rtt is None else rtt / CLOCK_RATE
 
     @property
-    def in_flight(self) -> int:
-        """Bytes sent and neither acknowledged nor given up."""
-        return 0 if self._core is None else self._core.bytes_in_flight
-
-    @property
     def window(self) -> int:
         """The congestion window in bytes."""
         return 0 if self._core is None else self._core.congestion_window

@@ -16,9 +16,9 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.interfaces import IAddress, ITransport
+from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,6 +26,7 @@ from zope.interface import implementer
 from p2pim.errors import BadConfig
 from p2pim.net.certificates import fingerprint_of_pem
 from p2pim.net.eager import can_write_at_once, write_at_once
+from p2pim.net.over_tcp import OverTcp
 from p2pim.wire.messages import ALPN
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -76,7 +77,7 @@ class ServerTls:
 
 
 @implementer(ITransport)
-class TlsServerTransport(Protocol):
+class TlsServerTransport(OverTcp):
     """The protocol of a TCP connection, and the transport of ``wrapped``."""
 
     def __init__(self, context: ssl.SSLContext, wrapped: Protocol) -> None:
@@ -84,7 +85,6 @@ class TlsServerTransport(Protocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._tcp: Any = None
         self._established = False
         self._closing = False
         self._reason: Failure | None = None
@@ -196,24 +196,6 @@ class TlsServerTransport(Protocol):
         elif data:
             self._tcp.write(data)
 
-    def getPeer(self) -> IAddress:
-        """The client's address."""
-        address: IAddress = self._tcp.getPeer()
-        return address
-
-    def getHost(self) -> IAddress:
-        """The address that the client called."""
-        address: IAddress = self._tcp.getHost()
-        return address
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Tell ``producer`` when the client does not read."""
-        self._tcp.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """Tell nobody."""
-        self._tcp.unregisterProducer()
-
     def pauseProducing(self) -> None:
         """Read nothing more for now."""
         self._tcp.pauseProducing()
@@ -221,7 +203,3 @@ class TlsServerTransport(Protocol):
     def resumeProducing(self) -> None:
         """Read on."""
         self._tcp.resumeProducing()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
-        """As TCP's."""
-        self._tcp.setTcpNoDelay(enabled)

@@ -27,16 +27,18 @@ if TYPE_CHECKING:
         SessionInterrupted,
         SignedIn,
         SignedOut,
-        TransferChanged,
-        TransferCompleted,
-        TransferDisrupted,
-        TransferOffered,
-        TransferProgress,
         Typing,
         as_json,
     )
     from p2pim.peer.states import ChannelState, PeerSettings, SentMessage
     from p2pim.peer.transfer import Transfer
+    from p2pim.peer.transfer_events import (
+        TransferChanged,
+        TransferCompleted,
+        TransferDisrupted,
+        TransferOffered,
+        TransferProgress,
+    )
     from p2pim.peer.transfer_status import TransferStatus
 
 __all__ = [
@@ -72,11 +74,15 @@ __all__ = [
 _HOMES = {"Trust": "p2pim.net.trust", "Peer": "p2pim.peer.api", "ChannelState": "p2pim.peer.states",
           "PeerSettings": "p2pim.peer.states", "SentMessage": "p2pim.peer.states", "Transfer": "p2pim.peer.transfer",
           "TransferStatus": "p2pim.peer.transfer_status"}  # fmt: skip
-"""Where each name is from; all others are events."""
+"""Where each name is from; all others are events, those of transfers in a module of their own."""
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES.get(name, "p2pim.peer.events")), name)
+    value = globals()[name] = getattr(import_module(_HOMES.get(name) or _events_of(name)), name)
     return value
+
+
+def _events_of(name: str) -> str:
+    return "p2pim.peer.transfer_events" if name.startswith("Transfer") else "p2pim.peer.events"

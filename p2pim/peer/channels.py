@@ -91,8 +91,7 @@ class ChannelTable:
         """Where other peers can connect, as ``host:port``; empty when nowhere."""
         self._clock = reactor
         self._user, self._session, self._device = user, session, my_device
-        self._devices_of = devices_of
-        self._journal = journal
+        self._devices_of, self._journal = devices_of, journal
         self._factory = TcpChannelFactory(reactor, wall)
         self.udp = self._make_udp(rng, wall, ground)
         """The UDP half; closed while there is no P2P server."""
@@ -103,11 +102,10 @@ class ChannelTable:
         self._watch = NetworkWatch(reactor, lambda: list(ground.interfaces()), self._network_changed)
         self._trusted, self._changed = trusted, changed
         self._upkeep = Upkeep(reactor, self, session, my_device, rng, journal, lan=lan)
-        self._signed_in = False
+        self._signed_in, self._sent_before = False, 0
         self._channels: dict[tuple[bytes, bool], Link] = {}
         self._attempts: dict[str, Attempt] = {}
         self._reasons = LastReasons()
-        self._sent_before = 0
 
     def _make_udp(self, rng: Random, wall: Callable[[], float], ground: Ground) -> UdpPaths:
         return UdpPaths(

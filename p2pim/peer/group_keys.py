@@ -17,26 +17,12 @@ from p2pim.core.sealing import DeviceRef
 from p2pim.errors import P2pimError
 from p2pim.peer.background import Background
 from p2pim.peer.groups import MyGroups
+from p2pim.peer.routes import EnvelopeSender
 from p2pim.storage.database import Database
 from p2pim.storage.group_keys import GroupKeyRows, KeyLetter
 from p2pim.storage.group_outbox import GroupOutboxStore
 from p2pim.wire.messages import SIGNAL
 from p2pim.wire.signals import AskGroupKey, Signal
-
-
-class EnvelopeSender(Protocol):
-    """The part of a session that carries envelopes."""
-
-    def send_envelope(
-        self,
-        user: str,
-        device: bytes,
-        kind: int,
-        payload: bytes,
-        on_failed: Callable[[P2pimError], None] | None = None,
-        message: bytes = b"",
-        on_stored: Callable[[], None] | None = None,
-    ) -> None: ...
 
 
 class Recipients(Protocol):

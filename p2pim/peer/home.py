@@ -8,7 +8,6 @@ keys and sessions), ``pickle.key`` (0600; encrypts the keys and sessions), ``log
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ import msgspec
 from platformdirs import user_downloads_path
 
 from p2pim.errors import HomeLocked, StorageError
+from p2pim.storage.locks import take_lock
 
 DEVICE_BYTES = 16
 PICKLE_KEY_BYTES = 32
@@ -120,14 +120,11 @@ class Home:
             return
         self.make()
         try:
-            descriptor = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = take_lock(self.path / "agent.lock")
         except OSError as error:
             raise StorageError(f"The home {self.path} cannot be used: {error.strerror}.") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise HomeLocked(f"Another p2pim is using {self.path}; stop it first, or choose another --home.") from None
+        if descriptor is None:
+            raise HomeLocked(f"Another p2pim is using {self.path}; stop it first, or choose another --home.")
         self._lock = descriptor
 
     def unlock(self) -> None:

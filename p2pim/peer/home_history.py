@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from p2pim.core.limits import HISTORY_EXPORT, HISTORY_PAGE
+from p2pim.core.limits import HISTORY_PAGE
 from p2pim.core.message_ids import read_message_id
 from p2pim.core.names import canonical_conversation
 from p2pim.errors import Usage
@@ -48,14 +48,6 @@ class HomeHistory(HomeAccount):
         account = await self.opened()
         name = canonical_conversation("#" + group.removeprefix("#"))[1:]
         return await account.groups.store.members(name, _message_id(message))
-
-    async def whole_history(self, user: str | None = None) -> AsyncIterator[HistoryEntry]:
-        """Every message with ``user``, or with everyone, from the oldest on; a page of them in memory at a time."""
-        page = await self.history(user, limit=HISTORY_EXPORT, oldest=True)
-        while page:
-            for entry in page:
-                yield entry
-            page = await self.history(user, limit=HISTORY_EXPORT, after=page[-1].number)
 
     async def conversations(self) -> list[ConversationSummary]:
         """All conversations with their last message and what is unread in them, the latest first."""

@@ -6,27 +6,25 @@ not know which. Parameters are checked against the classes here; a result is a d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from p2pim.core.limits import JOURNAL_LINES
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import as_json
+from p2pim.peer.local_calls import Item, OfUser, Params, Table
 from p2pim.peer.local_conversations import CONVERSATION_METHODS
 from p2pim.peer.local_groups import GROUP_METHODS
 from p2pim.peer.local_history import HISTORY_METHODS
 from p2pim.peer.local_keys import KEY_METHODS
-from p2pim.peer.local_people import PEOPLE_METHODS, Item, OfUser, Params
+from p2pim.peer.local_people import PEOPLE_METHODS
 from p2pim.peer.local_transfers import TRANSFER_METHODS
 from p2pim.peer.states import milliseconds
-
-Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
-Table = dict[str, tuple[type[Struct], Method]]
 
 PASSIVE = (
     "events", "log", "read", "status", "query", "answer", "reply", "conversation", "conversations", "routes", "network",
@@ -133,11 +131,6 @@ async def _log(peer: Peer, params: Log, item: Item) -> dict[str, Any]:
         unfollow()
 
 
-async def _active(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
-    """A person is there: that is told by the call itself."""
-    return {}
-
-
 async def _logout(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     user = peer.identity()["user"]
     await peer.logout()
@@ -154,7 +147,6 @@ METHODS: Table = {
     "read": (OfUser, _read),
     "log": (Log, _log),
     "doctor": (Doctor, _doctor),
-    "active": (Params, _active),
     "logout": (Params, _logout),
     **CONVERSATION_METHODS,
     **HISTORY_METHODS,

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Any
-
-from msgspec import Struct
-from twisted.internet.defer import Deferred
 
 from p2pim.peer.api import Peer
 from p2pim.peer.kept_settings import Chosen
-
-Item = Callable[[dict[str, Any]], None]
-Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
+from p2pim.peer.local_calls import Item, Params, Table
 
 
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """None."""
-
-
-class Conversation(Struct, frozen=True, forbid_unknown_fields=True):
+class Conversation(Params, frozen=True):
     user: str
     open: bool = False
 
@@ -36,7 +26,7 @@ async def _network(peer: Peer, params: Params, item: Item) -> dict[str, Any]:
     return await peer.network()
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+class Settings(Params, frozen=True):
     set: Chosen | None = None
 
 
@@ -44,7 +34,7 @@ async def _settings(peer: Peer, params: Settings, item: Item) -> dict[str, Any]:
     return peer.settings_now() if params.set is None else await peer.choose_settings(params.set)
 
 
-CONVERSATION_METHODS: dict[str, tuple[type[Struct], Method]] = {
+CONVERSATION_METHODS: Table = {
     "conversation": (Conversation, _conversation),
     "routes": (Params, _routes),
     "network": (Params, _network),

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-from msgspec import Struct, field
-from twisted.internet.defer import Deferred
+from msgspec import field
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.groups import group_name
+from p2pim.peer.local_calls import Item, Params, Table
 from p2pim.wire.groups import Group
 
-Item = Callable[[dict[str, Any]], None]
-Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 
-
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """None."""
-
-
-class OfGroup(Struct, frozen=True, forbid_unknown_fields=True):
+class OfGroup(Params, frozen=True):
     group: str
 
 
-class Users(Struct, frozen=True, forbid_unknown_fields=True):
+class Users(Params, frozen=True):
     group: str
     users: list[str] = field(default_factory=list)
 
 
-class Role(Struct, frozen=True, forbid_unknown_fields=True):
+class Role(Params, frozen=True):
     group: str
     user: str
     role: str
 
 
-class Topic(Struct, frozen=True, forbid_unknown_fields=True):
+class Topic(Params, frozen=True):
     group: str
     topic: str
 
 
-class Broadcast(Struct, frozen=True, forbid_unknown_fields=True):
+class Broadcast(Params, frozen=True):
     group: str
     topic: str
     body: str
@@ -102,7 +94,7 @@ async def _broadcast(peer: Peer, params: Broadcast, item: Item) -> dict[str, Any
     return {"group": "#" + group_name(params.group), "devices": devices}
 
 
-GROUP_METHODS: dict[str, tuple[type[Struct], Method]] = {
+GROUP_METHODS: Table = {
     "groups": (Params, _groups),
     "group-create": (Users, _create),
     "group-add": (Users, _add),

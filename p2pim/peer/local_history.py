@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
-from twisted.internet.defer import Deferred
+from msgspec import Meta
 
 from p2pim.core.limits import HISTORY_PAGE
 from p2pim.core.message_ids import show_message_id
 from p2pim.core.search import spans
 from p2pim.peer.events import rfc3339
 from p2pim.peer.home_history import HomeHistory
+from p2pim.peer.local_calls import Item, Params, Table
 from p2pim.storage.history import HistoryEntry
 
-Item = Callable[[dict[str, Any]], None]
-Method = Callable[[HomeHistory, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 Number = Annotated[int, Meta(ge=0, le=2**62)]
 
 
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """None."""
-
-
-class History(Struct, frozen=True, forbid_unknown_fields=True):
+class History(Params, frozen=True):
     user: str | None = None
     search: str = ""
     limit: Annotated[int, Meta(ge=1, le=HISTORY_PAGE)] = 50
@@ -33,7 +26,7 @@ class History(Struct, frozen=True, forbid_unknown_fields=True):
     oldest: bool = False
 
 
-class Delete(Struct, frozen=True, forbid_unknown_fields=True):
+class Delete(Params, frozen=True):
     user: str
     ids: Annotated[list[str], Meta(max_length=HISTORY_PAGE)] | None = None
 
@@ -101,7 +94,7 @@ async def _delete(peer: HomeHistory, params: Delete, item: Item) -> dict[str, An
     return {"user": params.user, "deleted": deleted.count, "kept": deleted.kept}
 
 
-HISTORY_METHODS: dict[str, tuple[type[Struct], Method]] = {
+HISTORY_METHODS: Table = {
     "history": (History, _history),
     "conversations": (Params, _conversations),
     "delete": (Delete, _delete),

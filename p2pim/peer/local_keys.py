@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
-from twisted.internet.defer import Deferred
+from msgspec import Meta
 
 from p2pim.peer.api import Peer
+from p2pim.peer.local_calls import Item, OfUser, Params, Table
 
-Item = Callable[[dict[str, Any]], None]
-Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
 Hex = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-
-
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all parameters; itself: none."""
 
 
 class OfDevice(Params, frozen=True):
@@ -32,10 +25,6 @@ class Verify(Params, frozen=True):
     user: str
     accept: bool = False
     confirm: bool = False
-
-
-class Compare(Params, frozen=True):
-    user: str
 
 
 class Match(Params, frozen=True):
@@ -59,7 +48,7 @@ async def _verify(peer: Peer, params: Verify, item: Item) -> dict[str, Any]:
     return await peer.verify(params.user, accept=params.accept, confirm=params.confirm)
 
 
-async def _compare(peer: Peer, params: Compare, item: Item) -> dict[str, Any]:
+async def _compare(peer: Peer, params: OfUser, item: Item) -> dict[str, Any]:
     return await peer.compare(params.user, item)
 
 
@@ -68,11 +57,11 @@ async def _match(peer: Peer, params: Match, item: Item) -> dict[str, Any]:
     return {}
 
 
-KEY_METHODS: dict[str, tuple[type[Struct], Method]] = {
+KEY_METHODS: Table = {
     "devices": (Params, _devices),
     "rename-device": (Rename, _rename),
     "remove-device": (OfDevice, _remove),
     "verify": (Verify, _verify),
-    "compare": (Compare, _compare),
+    "compare": (OfUser, _compare),
     "match": (Match, _match),
 }

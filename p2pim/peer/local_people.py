@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from itertools import count
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from p2pim.core.limits import QUERY_TIME
 from p2pim.errors import QueryFailed, Usage
 from p2pim.peer.api import Peer
+from p2pim.peer.local_calls import Item, OfUser, Params, Table
 from p2pim.peer.states import milliseconds
 from p2pim.wire.messages import Person
-
-Item = Callable[[dict[str, Any]], None]
-"""Takes what a method yields before its result."""
-
-
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all parameters; itself: none."""
 
 
 class Who(Params, frozen=True):
     all: bool = False
-
-
-class OfUser(Params, frozen=True):
-    user: str
 
 
 class MeetingGuests(Params, frozen=True):
@@ -204,7 +193,7 @@ def _bytes(text: str) -> bytes:
         raise Usage("A body is bytes in base64.") from None
 
 
-PEOPLE_METHODS: dict[str, tuple[type[Struct], Any]] = {
+PEOPLE_METHODS: Table = {
     "status": (Status, _status),
     "guests": (MeetingGuests, _guests),
     "who": (Who, _who),

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
-from p2pim.peer.events import Event, TransferChanged, TransferCompleted, TransferDisrupted, TransferStored, as_json
-
-Item = Callable[[dict[str, Any]], None]
-Method = Callable[[Peer, Any, Item], Coroutine[Deferred[Any], Any, dict[str, Any]]]
-
-
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """None."""
+from p2pim.peer.events import Event, as_json
+from p2pim.peer.local_calls import Item, Method, Params, Table
+from p2pim.peer.transfer_events import TransferChanged, TransferCompleted, TransferDisrupted, TransferStored
 
 
-class Send(Struct, frozen=True, forbid_unknown_fields=True):
+class Send(Params, frozen=True):
     user: str
     paths: list[str]
     comment: str = ""
@@ -30,11 +23,11 @@ class Send(Struct, frozen=True, forbid_unknown_fields=True):
     wait: bool = True
 
 
-class OfTransfer(Struct, frozen=True, forbid_unknown_fields=True):
+class OfTransfer(Params, frozen=True):
     id: str
 
 
-class Accept(Struct, frozen=True, forbid_unknown_fields=True):
+class Accept(Params, frozen=True):
     id: str
     to: str | None = None
 
@@ -124,7 +117,7 @@ def _change(verb: str) -> Method:
     return method
 
 
-TRANSFER_METHODS: dict[str, tuple[type[Struct], Method]] = {
+TRANSFER_METHODS: Table = {
     "send": (Send, _send),
     "transfers": (Params, _transfers),
     "accept": (Accept, _accept),

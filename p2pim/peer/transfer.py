@@ -7,15 +7,15 @@ from twisted.internet.defer import Deferred
 from p2pim.core.limits import OFFER_LIFETIME
 from p2pim.core.transfer import FINAL, Meter, State, Step, after
 from p2pim.errors import P2pimError, TransferError
-from p2pim.peer.events import (
+from p2pim.peer.interfaces import IChannel
+from p2pim.peer.transfer_context import Lane, Retry, TransferContext
+from p2pim.peer.transfer_events import (
     TransferChanged,
     TransferCompleted,
     TransferDisrupted,
     TransferOffered,
     TransferProgress,
 )
-from p2pim.peer.interfaces import IChannel
-from p2pim.peer.transfer_context import Lane, Retry, TransferContext
 from p2pim.peer.transfer_status import TransferStatus, paused_by
 from p2pim.storage.transfers import TransferRecord
 from p2pim.wire.signals import FileState, Signal

@@ -28,11 +28,11 @@ from p2pim.errors import (
     StoreQuota,
     TransferError,
 )
-from p2pim.peer.events import TransferStored
 from p2pim.peer.interfaces import IChannel
 from p2pim.peer.store_access import StoreLink
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_context import Retry, TransferContext
+from p2pim.peer.transfer_events import TransferStored
 from p2pim.peer.transfer_left import LeftDesk
 from p2pim.peer.transfer_source import Source, source_of
 from p2pim.storage.left_files import LeftRecord

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from p2pim.errors import StorageError
+from p2pim.storage.locks import take_lock
 
 _LONGEST_SOCKET = 100
 """Bytes in a Unix socket's path: the kernel takes 107."""
@@ -46,14 +46,11 @@ class DataFolder:
         :raises StorageError: a server or an operator's command is using it.
         """
         try:
-            descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = take_lock(self.path / "server.lock")
         except OSError as error:
             raise StorageError(f"The data folder {self.path} cannot be used: {error.strerror}.") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise StorageError(f"Another p2pim-server is using {self.path}; stop it first.") from None
+        if descriptor is None:
+            raise StorageError(f"Another p2pim-server is using {self.path}; stop it first.")
         self._lock = descriptor
 
     def unlock(self) -> None:

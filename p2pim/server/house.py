@@ -97,12 +97,9 @@ class House:
         stored: StoredFolder | None = None,
         disk: Threads = maybeDeferred,
     ) -> None:
-        self.clock = clock
-        self.beside = beside or BesideP2p(None)
-        self.settings = settings
-        self.passwords = passwords
-        self.wall = wall
-        self.random_bytes = random_bytes
+        self.clock, self.beside = clock, beside or BesideP2p(None)
+        self.settings, self.passwords = settings, passwords
+        self.wall, self.random_bytes = wall, random_bytes
         self.store = Store(database)
         self.flusher = Flusher(clock)
         self.counters = CounterTable()
@@ -165,7 +162,8 @@ class House:
         """Where guests of the classic gateway and users meet."""
         self.guests = GuestDesk(clock, self.directory, wall, random_bytes, self._offer_guests)
         self.users.left = self._session_left
-        self.users.came, self.announcer.heard = self.guests.account_here, self.guests.presence_changed
+        self.users.came = self.guests.account_here
+        self.announcer.hearers = [self.guests.presence_changed]
 
     def _further_answers(self) -> dict[type[Message], Answer]:
         return {
@@ -274,7 +272,8 @@ class House:
         self, touched: Callable[[str], None] | None, counted: Callable[[Iterable[Increase]], None] | None
     ) -> None:
         """Tell ``touched`` of everybody who comes, goes or changes, and ``counted`` of what was counted and stored."""
-        self.announcer.touched, self._counted = touched, counted
+        self.announcer.hearers = [self.guests.presence_changed, *([touched] if touched is not None else [])]
+        self._counted = counted
 
     async def read_totals(self, names: list[str], use: Callable[[Mapping[str, StoredTotals]], None]) -> None:
         """See `p2pim.server.live.Watched`."""

@@ -27,10 +27,8 @@ class Announcer:
         self._told: dict[str, float] = {}
         self._call: IDelayedCall | None = None
         self._stopped = False
-        self.heard: Callable[[str], None] = lambda name: None
-        """Called with the name of everyone whose presence may look different now."""
-        self.touched: Callable[[str], None] | None = None
-        """Told of everybody who comes, goes or changes, if somebody wants to know."""
+        self.hearers: list[Callable[[str], None]] = []
+        """Who else hears at once the name of everyone who comes, goes or changes."""
 
     # --- what others see
 
@@ -73,9 +71,8 @@ class Announcer:
     def changed(self, name: str) -> None:
         """The presence of ``name`` may look different now. Called before a user leaves the graph, too."""
         self._changed[name] = self.graph.blocked_by(name)
-        self.heard(name)
-        if self.touched is not None:
-            self.touched(name)
+        for tell in self.hearers:
+            tell(name)
         if self._call is None and not self._stopped:
             self._call = self._clock.callLater(PRESENCE_DELAY, self._tell)
 

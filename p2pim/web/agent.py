@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from p2pim.errors import Usage
 from p2pim.peer.api import Peer
 from p2pim.peer.events import Event, SignedIn, SignedOut, as_json
-from p2pim.peer.local_api import LocalApi, Table
-from p2pim.peer.local_people import Item, Params
+from p2pim.peer.local_api import LocalApi
+from p2pim.peer.local_calls import Item, Params, Table
 from p2pim.web.address import PageAddress
 from p2pim.web.chat import ChatPage
 from p2pim.web.drop_calls import DropCalls

@@ -18,7 +18,7 @@ from p2pim.core.limits import AGENT_LINKS, CONTROL_ANSWER
 from p2pim.errors import P2pimError
 from p2pim.peer.control_wire import AgentGone as AgentGone
 from p2pim.peer.control_wire import rebuild, short_path
-from p2pim.peer.local_people import Item
+from p2pim.peer.local_calls import Item
 from p2pim.web.local_http import ENDLESS
 from p2pim.wire.local_http import AnswerReader, encode_request
 

@@ -10,11 +10,11 @@ from msgspec import Struct
 from p2pim.core.names import canonical_name
 from p2pim.core.transfer import FINAL
 from p2pim.peer.api import Peer
-from p2pim.peer.events import Event, TransferCompleted, TransferDisrupted
-from p2pim.peer.local_api import Table
-from p2pim.peer.local_people import Item, OfUser
+from p2pim.peer.events import Event
+from p2pim.peer.local_calls import Item, OfUser, Table
 from p2pim.peer.transfer import Transfer
 from p2pim.peer.transfer_context import DiskPool
+from p2pim.peer.transfer_events import TransferCompleted, TransferDisrupted
 from p2pim.web.answers import Answer, json_answer
 from p2pim.web.drops import DropFile, Drops
 from p2pim.web.http import WebRequest

@@ -230,6 +230,30 @@ class WordTests(ChatModuleCase):
         relayed = self.route({"kind": "relay", "reasons": reasons})
         self.assertEqual(relayed, "relayed: both NATs map every destination to a new port")
 
+    def test_what_the_other_side_gave_as_its_reason_is_translated_too(self) -> None:
+        """Also inside a sentence of ours; what nobody knows stays as it came."""
+        body = (
+            "return import(location.origin + '/static/-/common/i18n.js').then(async (i) => {"
+            "  const t = i.translator(await (await fetch('/strings/zh-Hans.json')).json(), 'zh-Hans');"
+            "  return arg.flatMap((reason) => [m.reasonText(t, reason), m.reasonLang(t, reason)]); })"
+        )
+        reasons = [
+            "the other side declined: direct channels of this kind are switched off here",
+            "the other side declined: you are not a contact of theirs: ask them to run `p2pim add alice`",
+            "the other side declined: the moon is full",
+        ]
+        self.assertEqual(
+            self.ask("chat/reasons.js", body, reasons),
+            [
+                "对方拒绝：对方已关闭此类直连",
+                "zh-Hans",
+                "对方拒绝：您还不是对方的联系人：请对方接受您的请求（`p2pim add alice`）",
+                "zh-Hans",
+                "the other side declined: the moon is full",
+                "en",
+            ],
+        )
+
     def test_without_a_server_there_is_no_way(self) -> None:
         """Unless there is a direct one."""
         self.assertIn("server cannot be reached", self.route({"kind": "none"}, connected=False))

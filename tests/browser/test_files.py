@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import signal
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
 
 from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase, ChatPage, Resident
@@ -34,12 +38,6 @@ async ([name, mib]) => {
   return covered;
 }
 """
-PAUSE_AT_ONCE = """
-() => new MutationObserver((_, observer) => {
-  const button = document.querySelector('[data-testid=transfer][data-state=running] [data-testid=pause]');
-  if (button) { observer.disconnect(); button.click(); }
-}).observe(document.querySelector("#messages"), { subtree: true, childList: true, attributes: true })
-"""
 
 
 def dropped_digest(mib: int) -> str:
@@ -49,6 +47,11 @@ def dropped_digest(mib: int) -> str:
     for number in range(mib):
         digest.update(bytes([number]) + block)
     return digest.hexdigest()
+
+
+def dropped_size(mib: int) -> int:
+    """Bytes of what `DROP` drops."""
+    return mib * (MIB + 1)
 
 
 def picture(path: Path, width: int, height: int) -> None:
@@ -85,19 +88,68 @@ class FilesTests(BrowserCase):
         expect(card).to_have_count(1)
         return card
 
-    def test_what_is_dropped_on_a_conversation_arrives_whole_and_what_is_refused_does_not(self) -> None:
-        """A large file, under a name that is text and nothing else; then another one, which the other side refuses."""
-        _, bob, a, b = self.setting()
+    def stop_at_first_progress(self, sender: Resident, receiver: Resident) -> Deferred[dict[str, Any]]:
+        """Halt the sender's agent as soon as the receiver's tells that something arrived; fires with what it told."""
+        halted: Deferred[dict[str, Any]] = Deferred()
+
+        def heed(event: dict[str, Any]) -> None:
+            if event["event"] == "progress" and not halted.called:
+                self.signal(sender, signal.SIGSTOP)
+                halted.callback(event)
+
+        receiver.person.heed = heed
+        return halted
+
+    def signal(self, resident: Resident, number: int) -> None:
+        assert resident.person.agent is not None
+        resident.person.agent.send_signal(number)
+
+    def talk(self, one: ChatPage, other: ChatPage, text: str) -> None:
+        """A word to and fro: whatever the agents had to say to one another before has been said."""
+        for here, there in ((one, other), (other, one)):
+            here.write(text)
+            expect(there.message(text)).to_have_count(1 if here is one else 2)
+
+    def status(self, resident: Resident) -> dict[str, Any]:
+        """Of the only transfer."""
+        (status,) = resident.ask("transfers")["transfers"]
+        return dict(status)
+
+    def test_what_is_dropped_on_a_conversation_is_paused_goes_on_from_there_and_arrives_whole(self) -> None:
+        """A large file, under a name that is text and nothing else; its sender is halted in the middle of it, so that
+        somebody can pause it there however fast the machine is, and let it go on later."""
+        alice, bob, a, b = self.setting()
         self.assertTrue(a.page.evaluate(DROP, [HOSTILE, LARGE]))
         a.by("files-comment").fill("<b>all of it</b>")
         a.by("files-comment").press("Enter")
         offer = self.card(b, HOSTILE, "offered")
         expect(offer).to_contain_text("alice offers it to you")
         expect(offer).to_contain_text("<b>all of it</b>")
+        halted = self.stop_at_first_progress(alice, bob)
         offer.get_by_test_id("accept").click()
+        self.until(b.page, lambda: halted.called)
+        self.card(b, HOSTILE, "running").get_by_test_id("pause").click()
+        expect(self.card(b, HOSTILE, "paused")).to_contain_text("Paused by you")
+        self.signal(alice, signal.SIGCONT)
+        expect(self.card(a, HOSTILE, "paused")).to_contain_text("Paused by bob")
+
+        self.talk(a, b, "is it paused?")
+        held, sent = self.status(bob)["bytes"], self.status(alice)["bytes"]
+        self.assertGreater(held, 0)
+        self.assertLess(sent, dropped_size(LARGE))
+        self.talk(b, a, "it is")
+        self.assertEqual((self.status(bob)["bytes"], self.status(alice)["bytes"]), (held, sent))
+        expect(self.card(a, HOSTILE, "paused").get_by_test_id("resume")).to_have_count(0)
+        self.card(b, HOSTILE, "paused").get_by_test_id("resume").click()
         done = self.card(b, HOSTILE, "completed")
         expect(done).to_contain_text("direct TCP")
         self.card(a, HOSTILE, "completed")
+        starts = re.findall(r"goes by tcp from byte (\d+) on", (bob.home / "log.txt").read_text())
+        self.assertEqual(starts, ["0", str(held)])
+        self.arrived(bob, b, done)
+
+    def arrived(self, bob: Resident, b: ChatPage, done: Locator) -> None:
+        """Whole, where the page says that it is."""
         (path,) = bob.downloads.iterdir()
         with path.open("rb") as file:
             self.assertEqual(hashlib.file_digest(file, "sha256").hexdigest(), dropped_digest(LARGE))
@@ -107,13 +159,6 @@ class FilesTests(BrowserCase):
         expect(b.by("path")).to_have_text(str(path))
         b.page.keyboard.press("Escape")
         expect(done.get_by_test_id("show")).to_be_focused()
-
-        a.page.evaluate(DROP, ["another", 1])
-        a.by("send-files").click()
-        self.card(b, "another", "offered").get_by_test_id("reject").click()
-        expect(self.card(a, "another", "disrupted")).to_contain_text("bob refused it")
-        expect(self.card(b, "another", "disrupted")).to_contain_text("You refused it")
-        self.assertEqual(len(list(bob.downloads.iterdir())), 1)
 
     def test_pictures_are_shown_and_folders_arrive_as_they_are(self) -> None:
         """A picture on both sides, larger when asked for; a folder with odd names into a folder of one's choice."""
@@ -149,26 +194,33 @@ class FilesTests(BrowserCase):
         found = {str(each.relative_to(arrived)): each.read_text() for each in arrived.rglob("*") if each.is_file()}
         self.assertEqual(found, {name: name for name in ("a#b&=+.txt", "%2e%2e", "空 ü", "deep/x")})
 
-    def test_a_transfer_is_paused_goes_on_and_is_cancelled_from_the_page(self) -> None:
-        """Both sides say who paused; when the other side has gone, that it goes on by itself."""
+    def test_a_transfer_is_refused_or_cancelled_in_its_middle(self) -> None:
+        """Both sides say who did it, and nothing of it stays; while the other side is away, that it goes on by
+        itself."""
         alice, bob, a, b = self.setting()
+        a.page.evaluate(DROP, ["another", 1])
+        a.by("send-files").click()
+        self.card(b, "another", "offered").get_by_test_id("reject").click()
+        expect(self.card(a, "another", "disrupted")).to_contain_text("bob refused it")
+        expect(self.card(b, "another", "disrupted")).to_contain_text("You refused it")
+
         path = alice.home.parent / "large.iso"
         with path.open("wb") as file:
-            file.truncate(1024 * MIB)
-        b.page.evaluate(PAUSE_AT_ONCE)
+            file.truncate(LARGE * MIB)
         alice.run("send", "bob", str(path), "--no-wait")
+        halted = self.stop_at_first_progress(alice, bob)
         b.by("open-transfers").click()
         b.by("transfers").get_by_test_id("accept").click()
+        self.until(b.page, lambda: halted.called)
+        b.by("transfers").get_by_test_id("pause").click()
         expect(self.card(b, "large.iso", "paused")).to_contain_text("Paused by you")
+        self.signal(alice, signal.SIGCONT)
         expect(self.card(a, "large.iso", "paused")).to_contain_text("Paused by bob")
-        expect(self.card(a, "large.iso", "paused").get_by_test_id("resume")).to_have_count(0)
         self.watch.expect("ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_REFUSED)")
         alice.end()
         b.by("transfers").get_by_test_id("resume").click()
         expect(self.card(b, "large.iso", "waiting")).to_contain_text("alice is offline; goes on by itself")
         self.card(b, "large.iso", "waiting").get_by_test_id("cancel").click()
-        confirm = b.by("confirm-yes")
-        if confirm.count():
-            confirm.click()
+        b.by("confirm-yes").click()
         expect(self.card(b, "large.iso", "disrupted")).to_contain_text("Cancelled by you")
         self.assertEqual(list(bob.downloads.iterdir()), [])

@@ -37,8 +37,7 @@ def fill(home: Path, unread: int = 0) -> None:
 class HistoryTests(BrowserCase):
     def alice(self, unread: int = 0) -> Resident:
         """Alone, with a long history."""
-        (alice,) = self.people("alice")
-        alice.end()
+        alice = Resident(self, self.wait(self.person("alice", up=False)))
         fill(alice.home, unread)
         alice.up()
         return alice

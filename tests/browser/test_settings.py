@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.browser.chromium import expect
 from tests.browser.people import BrowserCase
+from tests.integration.town import Person
 
 
 class SettingsTests(BrowserCase):
@@ -45,3 +46,27 @@ class SettingsTests(BrowserCase):
         path.write_text("hello again")
         alice.run("send", "bob", str(path))
         self.assertEqual(len(list(bob.downloads.iterdir())), 2)
+
+    def test_a_device_is_removed_once_one_is_sure(self) -> None:
+        """It is signed out for good; who is not sure keeps it."""
+        (bob,) = self.people("bob")
+        laptop = Person(self.town, "laptop")
+        account = f"bob@{self.town.address}"
+        self.wait(laptop.run("login", account, "--fingerprint", self.town.fingerprint))
+        self.wait(laptop.up())
+        page = bob.open()
+        page.by("open-settings").click()
+        page.by("settings-devices").click()
+        expect(page.by("device")).to_have_count(2)
+        expect(page.by("device", this="true").get_by_test_id("remove-device")).to_have_count(0)
+        other = page.by("device", this="false")
+        other.get_by_test_id("remove-device").click()
+        expect(page.by("confirm")).to_contain_text("is signed out for good")
+        page.page.keyboard.press("Escape")
+        expect(page.by("confirm")).to_have_count(0)
+        expect(other).to_have_count(1)
+        other.get_by_test_id("remove-device").click()
+        page.by("confirm-yes").click()
+        expect(other).to_have_count(0)
+        self.assertEqual(len(bob.ask("devices")["devices"]), 1)
+        self.wait(laptop.until("signed-out"))

@@ -35,18 +35,7 @@ class VerifyTests(BrowserCase):
         b.page.keyboard.press("Escape")
         self.open_verify(a, "bob")
         for same in (False, True):
-            a.by("compare").click()
-            b.by("take-up").click()
-            seen = [page.by("sas").get_attribute("data-names") for page in (a, b)]
-            self.assertEqual(seen[0], seen[1])
-            self.assertEqual(len(str(seen[0]).split()), 7)
-            a.by("sas-match").click()
-            b.by("sas-match" if same else "sas-differ").click()
-            if not same:
-                for page in (a, b):
-                    expect(page.by("compare-failed")).to_be_visible()
-                    expect(page.by("standing", state="unverified")).to_be_visible()
-                b.page.keyboard.press("Escape")
+            self.compare(a, b, same)
         for page in (a, b):
             expect(page.by("standing", state="verified")).to_be_visible()
         self.assertTrue(alice.run("verify", "bob").objects[0]["verified"])
@@ -62,6 +51,21 @@ class VerifyTests(BrowserCase):
         expect(a.by("standing", state="unverified")).to_be_visible()
         a.page.keyboard.press("Escape")
         expect(a.by("bar", about="changed")).to_have_count(0)
+
+    def compare(self, a: ChatPage, b: ChatPage, same: bool) -> None:
+        """Both see the same seven; she says so, and he, or that they differ."""
+        a.by("compare").click()
+        b.by("take-up").click()
+        seen = [page.by("sas").get_attribute("data-names") for page in (a, b)]
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual(len(str(seen[0]).split()), 7)
+        a.by("sas-match").click()
+        b.by("sas-match" if same else "sas-differ").click()
+        if not same:
+            for page in (a, b):
+                expect(page.by("compare-failed")).to_be_visible()
+                expect(page.by("standing", state="unverified")).to_be_visible()
+            b.page.keyboard.press("Escape")
 
     async def another_device(self, resident: Resident) -> None:
         """A second one of theirs, which comes and goes."""

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.cli.event_text import event_line
-from p2pim.peer import events
+from p2pim.peer import events, transfer_events
 
 VALUES: dict[str, Any] = {
     "at": 1.7e9, "same_lan": True, "rtt_ms": 0.4, "reasons": ({"rung": "tcp", "reason": "refused"},), "size": 2048,
@@ -35,17 +35,17 @@ class EventLineTests(SynchronousTestCase):
 
     def test_an_offer_says_what_to_type(self) -> None:
         """The exact command, with the home where that is needed."""
-        line = event_line(example(events.TransferOffered), "p2pim --home /h")
+        line = event_line(example(transfer_events.TransferOffered), "p2pim --home /h")
         self.assertTrue(line and line.endswith("To take it: p2pim --home /h accept 0f0f"), line)
         self.assertIn("photos (3 files, 2 KiB) — “<comment>”", line or "")
 
     def test_a_transfer_that_waits_has_not_ended(self) -> None:
         """It says for what."""
         for reason, words in (("peer-offline", "bob is not online"), ("offline", "no connection to the server")):
-            line = event_line({**example(events.TransferDisrupted), "reason": reason, "waits": True}) or ""
+            line = event_line({**example(transfer_events.TransferDisrupted), "reason": reason, "waits": True}) or ""
             self.assertIn("photos waits after 1 KiB", line)
             self.assertIn(words, line)
-        ended = event_line({**example(events.TransferDisrupted), "reason": "rejected", "waits": False}) or ""
+        ended = event_line({**example(transfer_events.TransferDisrupted), "reason": "rejected", "waits": False}) or ""
         self.assertIn("photos ended after 1 KiB, rejected", ended)
 
     def test_an_unknown_event_is_passed_over(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -25,68 +24,12 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.core.arrivals import Arrivals
 from p2pim.core.delivery import DELIVERED, DIRECT, RELAY, STORED, Outgoing, Sending, Target
 from p2pim.core.limits import RESEND, RESEND_MAX
+from tests.core.delivery_world import Copy, Device, Server, Way
 
 LAPTOP, PHONE, TABLET = ("bob", b"l" * 16), ("bob", b"p" * 16), ("alice", b"t" * 16)
 THEIRS = (LAPTOP, PHONE)
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What was sealed: the same however often it goes."""
-
-    message: Outgoing
-    oldest: int
-
-
-@dataclass
-class Way:
-    """One channel, or one device's session: a new object for each."""
-
-    there: deque[Copy] = field(default_factory=deque)
-    back: deque[bytes] = field(default_factory=deque)
-
-
-class Device:
-    """A receiver: what it has stored survives a crash; what it has not said yet does not."""
-
-    def __init__(self) -> None:
-        self.shown: list[bytes] = []
-        self.early: dict[int, tuple[float, Outgoing]] = {}
-        self.expected = 1
-
-    def take(self, copy: Copy, now: float) -> None:
-        """Store it, unless it is known."""
-        message = copy.message
-        if message.id in self.shown or message.id in {early.id for _, early in self.early.values()}:
-            return
-        arrivals: Arrivals[Outgoing] = Arrivals(self.expected, self.early)
-        ready = arrivals.arrived(message.seq, copy.oldest, message, now)
-        if message not in ready:
-            self.early[message.seq] = (arrivals.until(message.seq), message)
-        self._show(ready, arrivals)
-
-    def expire(self, now: float) -> None:
-        arrivals: Arrivals[Outgoing] = Arrivals(self.expected, self.early)
-        self._show(arrivals.expire(now), arrivals)
-
-    def _show(self, ready: list[Outgoing], arrivals: Arrivals[Outgoing]) -> None:
-        for message in ready:
-            self.early.pop(message.seq, None)
-            self.shown.append(message.id)
-        self.expected = arrivals.expected
-
-
-class Server:
-    """What the server has for one device: mailbox and tombstones are durable, ``forwarded`` is not."""
-
-    def __init__(self) -> None:
-        self.mailbox: deque[Copy] = deque()
-        self.gone: set[bytes] = set()
-        self.forwarded: dict[bytes, Copy] = {}
-        self.session: Way | None = None
 
 
 class DeliveryMachine(RuleBasedStateMachine):

@@ -41,20 +41,17 @@ class Neighbour:
         return path.read_text() if path.exists() else ""
 
 
-class NeighboursCase(TestCase):
-    """Has a server from the beginning; everything is stopped at the end."""
+class ServerCase(TestCase):
+    """Has a server from the beginning, in its folder under ``root``."""
 
-    timeout = 90
     classic = ClassicSection()
 
-    async def setUp(self) -> None:  # type: ignore[override]
+    def setUp(self) -> Any:
         self.root = Path(self.mktemp()).absolute()
         self.root.mkdir(parents=True)
         self.port = 0
-        self.neighbours: list[Neighbour] = []
         self.service: ServerService | None = None
         self.start_server()
-        self.addCleanup(self.all_leave)
 
     def start_server(self) -> None:
         """Start the server, on its old port if it had one."""
@@ -71,6 +68,17 @@ class NeighboursCase(TestCase):
         service, self.service = self.service, None
         if service is not None:
             await service.stopService()
+
+
+class NeighboursCase(ServerCase):
+    """Everything is stopped at the end."""
+
+    timeout = 90
+
+    def setUp(self) -> Any:
+        self.neighbours: list[Neighbour] = []
+        super().setUp()
+        self.addCleanup(self.all_leave)
 
     async def all_leave(self) -> None:
         for neighbour in self.neighbours:

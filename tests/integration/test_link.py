@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,19 +12,17 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from p2pim.core.limits import PIECE
 from p2pim.peer.channels import ChannelTable
 from p2pim.peer.interfaces import IChannel, IChannelUser, ISessionUser
 from p2pim.peer.session import ServerAddress, Session, Trust
-from p2pim.server.service import ServerService
-from p2pim.server.settings import ServerSection, ServerSettings
 from p2pim.wire.groups import GroupChanged
 from p2pim.wire.keys import DeviceList
 from p2pim.wire.messages import SIGNAL, Device, Found, Incoming, LookUp, Person, Welcome
 from p2pim.wire.signals import AnySignal, Receipt, Signal, Typing, decode_signal, encode_signal
+from tests.integration.neighbours import ServerCase
 
 LONG = 20.0
 
@@ -133,29 +130,13 @@ class Peer:
         self.ends.append(stream)
 
 
-class LinkTests(TestCase):
+class LinkTests(ServerCase):
     timeout = 60
 
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.data = Path(self.mktemp())
-        self.port = 0
+    def setUp(self) -> Any:
         self.peers: list[Peer] = []
-        self.service: ServerService | None = None
-        self.start_server()
+        super().setUp()
         self.addCleanup(self.all_leave)
-
-    def start_server(self) -> None:
-        settings = ServerSettings(server=ServerSection(port=self.port, interface="127.0.0.1", data=self.data))
-        service = self.service = ServerService(reactor, lambda: settings)
-        service.startService()
-        assert service.house is not None
-        self.port = service._ports[0].getHost().port
-        self.fingerprint = service.house.tls.fingerprint
-
-    async def stop_server(self) -> None:
-        service, self.service = self.service, None
-        if service is not None:
-            await service.stopService()
 
     async def all_leave(self) -> None:
         for peer in self.peers:

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet import reactor
 
 from p2pim.peer import SignedIn
-from p2pim.peer.events import RouteChanged, SettingsChanged, TransferCompleted
+from p2pim.peer.events import RouteChanged, SettingsChanged
+from p2pim.peer.transfer_events import TransferCompleted
 from p2pim.web.agent import Agent
 from p2pim.web.agent_client import AgentClient, connect_agent
 from tests.integration.neighbours import Neighbour, NeighboursCase

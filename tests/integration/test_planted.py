@@ -17,7 +17,7 @@ INSIDE = b"frotz-planted-in-the-file"
 
 class PlantedTests(NeighboursCase):
     async def setUp(self) -> None:  # type: ignore[override]
-        await super().setUp()
+        super().setUp()
         self.seen: list[bytes] = []
 
         def decode(body: bytes) -> object:

@@ -184,7 +184,8 @@ class ServerProcessTests(TestCase):
     def test_it_says_where_it_is_keeps_its_files_private_and_cleans_up(self) -> None:
         """ready.json and the log line, modes of all files, and a clean end on SIGTERM."""
         server = self.start().wait_ready()
-        self.assertEqual(set(server.ready), {"tcp", "udp", "web", "fingerprint", "pid"})
+        self.assertEqual(set(server.ready), {"tcp", "udp", "web", "classic", "fingerprint", "pid"})
+        self.assertIsNone(server.ready["classic"])
         self.assertEqual(server.ready["udp"], f"127.0.0.1:{server.port + 1}")
         self.assertRegex(server.ready["web"], r"^127\.0\.0\.1:[1-9]\d*$")
         (line,) = [line for line in server.text().splitlines() if "] ready " in line]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from p2pim.cli.processes import P2PIM, Program, Programs, read_ready, twistd
 
 PASSWORD = "correct horse"
-SECONDS = 30.0
+SECONDS = 60.0
 """How long anything may take that is waited for: much longer than it does."""
 
 
@@ -51,6 +52,8 @@ class Person:
         self.home = town.folder / name
         self.downloads = town.folder / f"{name}-downloads"
         self.events: list[dict[str, Any]] = []
+        self.heed: Callable[[dict[str, Any]], None] = lambda event: None
+        """Called with each event at once, for tests that step in then."""
         self.agent: Program | None = None
 
     async def run(self, *arguments: str, status: int | None = 0) -> Result:
@@ -74,9 +77,13 @@ class Person:
         if "--channel" not in options:
             options = ("--channel", "tcp", *options)
         command = [*P2PIM, "--home", str(self.home), "--json", "up", "--downloads", str(self.downloads), *options]
-        self.agent = self.town.programs.start(f"the agent of {self.name}", command, said=self.events.append)
+        self.agent = self.town.programs.start(f"the agent of {self.name}", command, said=self._hear)
         await self.until("signed-in")
         return self.agent
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.heed(event)
 
     async def until(self, kind: str, **values: Any) -> dict[str, Any]:
         """The newest event of that kind with those values, as soon as there is one."""
@@ -135,7 +142,7 @@ class Town:
 class TownCase(TestCase):
     """A test in a town, with a server that listens already."""
 
-    timeout = 60
+    timeout = 240
     server_options: tuple[str, ...] = ()
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from p2pim.core.proof import DIALLED, DIALLER, is_proof, make_proof
-from p2pim.errors import ChannelProofFailed
 from p2pim.wire.signals import AnySignal, Nominate, Prove
 from tests.net.channel_suite import Recorder
 
@@ -45,7 +44,7 @@ class ProvingOwner:
         if not isinstance(signal, Prove) or not is_proof(
             signal.mac, self.key, self.role(link, False), self.exported(link)
         ):
-            link.drop(ChannelProofFailed.default)
+            link.drop("no proof")
             return
         link.trust()
         if self.offerer:

@@ -247,7 +247,7 @@ class LiveTableTests(OperatorTestCase):
         self.live.end()
         self.assertTrue(self.live.watching)
         self.live.end()
-        self.assertIsNone(self.house.announcer.touched)
+        self.assertEqual(self.house.announcer.hearers, [self.house.guests.presence_changed])
         self.alice.send(SetStatus("busy"))
         self.assertFalse(self.live.pending)
         self.live.begin()

@@ -27,6 +27,11 @@ def _members_text(group: Mapping[str, Any]) -> str:
     return f"{group['group']}{topic}: {', '.join(members)}"
 
 
+def _change(invocation: Invocation, method: str, params: dict[str, Any]) -> None:
+    result = invocation.ask(method, params)
+    invocation.output.item(result, _members_text(result))
+
+
 @group_command.command("list", cls=Command)
 @pass_invocation
 def list_command(invocation: Invocation) -> None:
@@ -44,8 +49,7 @@ def list_command(invocation: Invocation) -> None:
 @pass_invocation
 def create_command(invocation: Invocation, group: str, users: tuple[str, ...]) -> None:
     """Make the group NAME, with the USERs in it; you are its owner."""
-    result = invocation.ask("group-create", {"group": group, "users": list(users)})
-    invocation.output.item(result, _members_text(result))
+    _change(invocation, "group-create", {"group": group, "users": list(users)})
 
 
 @group_command.command("add", cls=Command)
@@ -54,8 +58,7 @@ def create_command(invocation: Invocation, group: str, users: tuple[str, ...]) -
 @pass_invocation
 def add_command(invocation: Invocation, group: str, users: tuple[str, ...]) -> None:
     """Add the USERs; they read what is said from now on."""
-    result = invocation.ask("group-add", {"group": group, "users": list(users)})
-    invocation.output.item(result, _members_text(result))
+    _change(invocation, "group-add", {"group": group, "users": list(users)})
 
 
 @group_command.command("remove", cls=Command)
@@ -64,8 +67,7 @@ def add_command(invocation: Invocation, group: str, users: tuple[str, ...]) -> N
 @pass_invocation
 def remove_command(invocation: Invocation, group: str, users: tuple[str, ...]) -> None:
     """Remove the USERs; they read nothing that is said from now on."""
-    result = invocation.ask("group-remove", {"group": group, "users": list(users)})
-    invocation.output.item(result, _members_text(result))
+    _change(invocation, "group-remove", {"group": group, "users": list(users)})
 
 
 @group_command.command("leave", cls=Command)
@@ -93,8 +95,7 @@ def end_command(invocation: Invocation, group: str) -> None:
 @pass_invocation
 def role_command(invocation: Invocation, group: str, user: str, role: str) -> None:
     """Make USER owner, admin or member; only an owner may."""
-    result = invocation.ask("group-role", {"group": group, "user": user, "role": role})
-    invocation.output.item(result, _members_text(result))
+    _change(invocation, "group-role", {"group": group, "user": user, "role": role})
 
 
 @group_command.command("topic", cls=Command)
@@ -103,5 +104,4 @@ def role_command(invocation: Invocation, group: str, user: str, role: str) -> No
 @pass_invocation
 def topic_command(invocation: Invocation, group: str, topic: tuple[str, ...]) -> None:
     """Say what the group is about."""
-    result = invocation.ask("group-topic", {"group": group, "topic": " ".join(topic)})
-    invocation.output.item(result, _members_text(result))
+    _change(invocation, "group-topic", {"group": group, "topic": " ".join(topic)})

@@ -41,5 +41,3 @@ STORE_OUTCOME_KEPT: Final = 30 * 86_400.0
 """How long the server remembers what became of a file, for a sender who is away himself."""
 STORE_SWEEP: Final = 60.0
 """Between looks for what has expired."""
-STORE_STATE_TICK: Final = 600.0
-"""A client asks after its files at the server this often, beside being told: what it was told may have been lost."""

@@ -3,7 +3,7 @@
 
 import { byId, drawing, fill, h, perFrame } from "../common/dom.js";
 import { ICONS } from "./icons.js";
-import { isThere, shownName } from "./people.js";
+import { isGuest, isThere, shownName } from "./people.js";
 
 /** @param {any} app */
 export function mount(app) {
@@ -37,6 +37,7 @@ function asked(app, user) {
     const gone = state.loaded && !state.groups.has(user);
     return gone ? { key: "left", text: t("chat.group_left_bar"), buttons: [], silent: true } : null;
   }
+  if (isGuest(user)) return { key: "guest", kind: "bad", icon: ICONS.failed, text: text("chat.guest_bar"), buttons: [] };
   const details = state.details.get(user);
   const relation = state.people.get(user)?.relation ?? details?.relation;
   if (details?.changed) {

@@ -42,7 +42,7 @@ export function formats(t) {
 }
 
 /** Midnights between a moment and `now`, on the person's clock. @param {string} iso @param {number} now */
-export function daysBetween(iso, now) {
+function daysBetween(iso, now) {
   const day = (/** @type {Date} */ date) => Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / DAY;
   return day(new Date(now)) - day(new Date(iso));
 }
@@ -66,16 +66,17 @@ const TELLING = ["udp", "tcp-lan", "tcp-direct", "tcp-incoming"];
 const EMPTY = /^(the other side has no |there was nothing to try|no address to try)/u;
 
 /** The reason to tell first. @param {{rung: string, reason: string}[]} [reasons] @returns {string} */
-export function firstReason(reasons = []) {
+function firstReason(reasons = []) {
   const rank = (/** @type {any} */ { rung, reason }) => (EMPTY.test(reason) ? 10 : 0) + (TELLING.includes(rung) ? TELLING.indexOf(rung) : TELLING.length);
   return [...reasons].sort((a, b) => rank(a) - rank(b))[0]?.reason ?? "";
 }
 
 /**
  * The best way to somebody now, for the title of a conversation: "direct TCP 192.168.1.7:50122, 0.4 ms", "relayed: why".
- * @param {any} t @param {any} format @param {any} route @param {{status?: string, connected?: boolean}} [about]
+ * @param {any} t @param {any} format @param {any} route @param {{status?: string, connected?: boolean, guest?: boolean}} [about]
  */
-export function routeOfPerson(t, format, route, { status, connected = true } = {}) {
+export function routeOfPerson(t, format, route, { status, connected = true, guest = false } = {}) {
+  if (guest) return t(connected ? "chat.route.guest" : "chat.route.no_server");
   if (route?.kind === "tcp" || route?.kind === "udp") {
     const to = t("chat.route.direct_to", { kind: route.kind.toUpperCase(), address: route.address });
     return typeof route.rtt_ms === "number" ? t("chat.route.with_rtt", { route: to, rtt: format.rtt(route.rtt_ms) }) : to;

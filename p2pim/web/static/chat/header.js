@@ -4,7 +4,7 @@
 import { byId, drawing, fill, h, perFrame } from "../common/dom.js";
 import { formats, routeOfPerson } from "./format.js";
 import { ICONS } from "./icons.js";
-import { avatar, presentIn, shownName, statusText } from "./people.js";
+import { avatar, isGuest, presentIn, shownName, statusText } from "./people.js";
 import { openRoute } from "./route.js";
 
 /** Between two looks at the round-trip times (ms). */
@@ -51,8 +51,8 @@ class Header {
     const { state, t } = this.app;
     const status = state.agent === "up" && state.server.state === "up" ? state.people.get(user)?.status ?? "unknown" : "";
     const route = state.routes.get(user) ?? state.details.get(user)?.route;
-    this.set(user, status, routeOfPerson(t, this.format, route, { status, connected: state.server.state === "up" }), statusText(t, status));
-    this.route.dataset.kind = route?.kind ?? "none";
+    this.set(user, status, routeOfPerson(t, this.format, route, { status, connected: state.server.state === "up", guest: isGuest(user) }), statusText(t, status));
+    this.route.dataset.kind = isGuest(user) ? "classic" : route?.kind ?? "none";
     const { verified, changed } = state.details.get(user) ?? {};
     const key = changed ? "chat.keys_changed" : verified ? "chat.verified" : "";
     this.mark.className = `title-verified ${changed ? "changed" : ""}`;

@@ -96,7 +96,7 @@ function info(app, entry) {
 }
 
 /** Of states of members, the message as a whole is where the last of them is. @param {any[]} members */
-export function leastState(members) {
+function leastState(members) {
   return members.map(({ state }) => state).reduce((least, state) => (advances(state, least) ? state : least));
 }
 

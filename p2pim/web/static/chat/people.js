@@ -38,5 +38,11 @@ export function presentIn(state, group) {
   return group.members.filter((/** @type {any} */ { user }) => user === state.me?.user || isThere(state.people.get(user)?.status)).length;
 }
 
+/** Whether this is a guest of the server's classic gateway: without a password, and nothing is encrypted. @param {string} user */
+export const isGuest = (user) => user.endsWith("@classic");
+
+/** What a guest is marked with, beside the name. @param {any} t @param {string} user */
+export const guestTag = (t, user) => isGuest(user) && h("span", { class: "tag guest", dataset: { testid: "guest" } }, t("chat.guest"));
+
 /** @param {string | undefined} status */
 export const isThere = (status) => status === "online" || status === "away" || status === "busy";

@@ -4,7 +4,7 @@
 import { byId, fill, h, perFrame } from "../common/dom.js";
 import { draftOf } from "./drafts.js";
 import { formats, momentOf } from "./format.js";
-import { avatar, shownName, statusText } from "./people.js";
+import { avatar, guestTag, shownName, statusText } from "./people.js";
 import { listed } from "./reduce.js";
 import { ticks } from "./ticks.js";
 
@@ -104,7 +104,7 @@ class Rail {
     const status = statusText(t, facts.status);
     return [
       avatar(user, facts.status),
-      h("span", { class: "row-name" }, shownName(user), status && h("span", { class: "unseen" }, `, ${status}`)),
+      h("span", { class: "row-name" }, shownName(user), guestTag(t, user), status && h("span", { class: "unseen" }, `, ${status}`)),
       facts.when && h("time", { class: "row-time", datetime: facts.at }, facts.when),
       h("span", { class: "row-text" }, this.line(user, facts)),
       facts.state && !facts.draft && !facts.typing.length && ticks(t, facts.state),

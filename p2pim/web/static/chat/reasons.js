@@ -19,10 +19,35 @@ const KNOWN = {
   "nobody reached an address of mine in time": "chat.reason.no_calls",
   "I listen nowhere": "chat.reason.deaf",
   "This user is not online.": "chat.reason.away",
+  "direct channels of this kind are switched off here": "chat.reason.switched_off",
 };
 
+/** Beginnings under which the agent passes on what the other side gave as its reason. @type {[string, string][]} */
+const PASSED_ON = [
+  ["the other side declined: ", "chat.reason.declined"],
+  ["the other side says: ", "chat.reason.said"],
+];
+const NO_CONTACT = /^you are not a contact of theirs: ask them to run `(p2pim add [^`]+)`$/;
+
+/**
+ * What a reason is in the person's language, or null where the agent's own words have to do.
+ * @param {any} t @param {string} reason @returns {string|null}
+ */
+function translated(t, reason) {
+  if (Object.hasOwn(KNOWN, reason)) return t(KNOWN[reason]);
+  const stranger = NO_CONTACT.exec(reason);
+  if (stranger) return t("chat.reason.no_contact", { command: stranger[1] });
+  for (const [beginning, key] of PASSED_ON) {
+    if (reason.startsWith(beginning)) {
+      const inner = translated(t, reason.slice(beginning.length));
+      return inner === null ? null : t(key, { reason: inner });
+    }
+  }
+  return null;
+}
+
 /** @param {any} t @param {string} reason */
-export const reasonText = (t, reason) => (Object.hasOwn(KNOWN, reason) ? t(KNOWN[reason]) : reason);
+export const reasonText = (t, reason) => translated(t, reason) ?? reason;
 
 /** The language that it is in then, for who reads it aloud. @param {any} t @param {string} reason */
-export const reasonLang = (t, reason) => (Object.hasOwn(KNOWN, reason) ? t.lang : "en");
+export const reasonLang = (t, reason) => (translated(t, reason) === null ? "en" : t.lang);

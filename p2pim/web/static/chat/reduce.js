@@ -160,7 +160,7 @@ export function listed(state) {
   for (const { user, relation, status } of state.people.values()) {
     if (relation === "asks") requests.push(user);
     // At a server where all see all, everybody who is there is listed.
-    else if (relation === "contact" || relation === "requested" || (relation === "" && user !== state.me?.user && PRESENT.has(status))) all.add(user);
+    else if (relation === "contact" || relation === "requested" || ((relation === "" || relation === "guest") && user !== state.me?.user && PRESENT.has(status))) all.add(user);
   }
   for (const group of state.groups.keys()) all.add(group);
   if (state.current) all.add(state.current);

@@ -3,7 +3,7 @@
 
 import { h } from "../common/dom.js";
 import { formats, routeOfPerson } from "./format.js";
-import { shownName } from "./people.js";
+import { isGuest, shownName } from "./people.js";
 import { reasonLang, reasonText } from "./reasons.js";
 
 /** @param {any} app @param {string | null} user */
@@ -14,7 +14,7 @@ export function openRoute(app, user) {
     title: h("span", null, ...t.nodes("chat.route.title", { user: shownName(user) })),
     testid: "route-details",
     content: user.startsWith("#") ? members(app, user) : routeFacts(app, user),
-    actions: user.startsWith("#") || ["tcp", "udp"].includes(app.state.routes.get(user)?.kind) ? [] : [{ label: t("chat.route.try_again"), kind: "primary", testid: "route-try", run: () => retry(app, user) }],
+    actions: user.startsWith("#") || isGuest(user) || ["tcp", "udp"].includes(app.state.routes.get(user)?.kind) ? [] : [{ label: t("chat.route.try_again"), kind: "primary", testid: "route-try", run: () => retry(app, user) }],
   });
 }
 
@@ -26,14 +26,14 @@ export function routeFacts(app, user) {
   const direct = route?.kind === "tcp" || route?.kind === "udp";
   const status = state.people.get(user)?.status;
   const rows = [
-    [t("chat.route.way"), routeOfPerson(t, format, direct ? { ...route, rtt_ms: null } : { kind: route?.kind }, { status, connected: state.server.state === "up" })],
+    [t("chat.route.way"), routeOfPerson(t, format, direct ? { ...route, rtt_ms: null } : { kind: route?.kind }, { status, connected: state.server.state === "up", guest: isGuest(user) })],
     direct && typeof route.rtt_ms === "number" && [t("chat.route.rtt"), format.rtt(route.rtt_ms)],
     direct && [t("chat.route.network"), t(route.same_lan ? "chat.route.same_lan" : "chat.route.other_lan")],
   ].filter(Boolean);
   const reasons = route?.reasons ?? [];
   return [
     h("dl", { class: "facts" }, rows.map((row) => [h("dt", null, row[0]), h("dd", null, row[1])])),
-    h("p", { class: "hint" }, t(direct ? "chat.route.hint_direct" : "chat.route.hint_relay")),
+    h("p", { class: "hint" }, t(isGuest(user) ? "chat.route.hint_guest" : direct ? "chat.route.hint_direct" : "chat.route.hint_relay")),
     !direct && reasons.length > 0 && [
       h("h3", null, t("chat.route.reasons")),
       h("ol", { class: "reasons", dataset: { testid: "reasons" } }, reasons.map((/** @type {any} */ { rung, reason }) =>

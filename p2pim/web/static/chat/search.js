@@ -164,7 +164,7 @@ class Search {
 }
 
 /** A part of `text` with its first hit in it. @param {string} text @param {[number, number][]} hits */
-export function excerpt(text, hits) {
+function excerpt(text, hits) {
   const characters = [...text];
   const from = Math.max(0, (hits[0]?.[0] ?? 0) - BEFORE);
   const until = Math.min(characters.length, from + SHOWN);

@@ -32,7 +32,7 @@ export function mount(app) {
     tile("messages", f.count(told.messages), t("operator.messages_hint", { direct: told.direct_messages }));
     tile("relayed", f.size(told.relayed), t("operator.relayed_hint", { direct: f.size(told.direct) }));
     tile("p2p", told.p2p ? f.count(told.p2p.requests) : "–", told.p2p ? t("operator.p2p_hint", { answers: told.p2p.answers, refused: told.p2p.refused }) : t("operator.p2p_none"));
-    tile("mail", t.n("operator.messages", told.mail.messages ?? 0), t("operator.mail_hint", { devices: told.mail.devices ?? 0, size: f.size(told.mail.bytes ?? 0) }));
+    tile("mail", t.n("operator.messages", told.mail.messages ?? 0), t.n("operator.mail_hint", told.mail.devices ?? 0, { size: f.size(told.mail.bytes ?? 0) }));
     tile("files", t.n("operator.files", told.files.files ?? 0), f.size(told.files.bytes ?? 0));
   });
 

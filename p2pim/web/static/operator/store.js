@@ -17,7 +17,7 @@ export function makeRow(told) {
 }
 
 /** @param {string} user @param {string} device */
-export function keyOf(user, device) {
+function keyOf(user, device) {
   return `${user}/${device}`;
 }
 

@@ -3,14 +3,15 @@
 
 import { byId, drawing, h } from "../../common/dom.js";
 import { ICONS } from "../icons.js";
+import { isGuest } from "../people.js";
 import { TooMany, fromDrop, fromFiles, tops } from "./gather.js";
 import { StagingCard } from "./staging_card.js";
 
 /** Names that the question whether to send shows. */
 const NAMES_SHOWN = 6;
 
-/** Whether files can be sent there: to one person, not to a group. @param {string | null} user */
-const takesFiles = (user) => user !== null && !user.startsWith("#");
+/** Whether files can be sent there: to one person, not to a group or a guest. @param {string | null} user */
+const takesFiles = (user) => user !== null && !user.startsWith("#") && !isGuest(user);
 
 /** @param {any} context see `Card` */
 export function mountAttach(context) {

@@ -129,7 +129,7 @@ export class Card {
 }
 
 /** Where the bytes of a single file are. @param {any} s */
-export function fileAddress(s) {
+function fileAddress(s) {
   return `/api/1/transfers/${encodeURIComponent(s.transfer)}/file`;
 }
 

@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-export const WIDTH = 840;
+const WIDTH = 840;
 export const HEIGHT = 560;
 const ME = { x: WIDTH / 2, y: 305 };
 const SERVER = { x: WIDTH / 2, y: 48 };

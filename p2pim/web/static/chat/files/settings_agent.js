@@ -23,7 +23,7 @@ export function agentSections(app) {
     section("connection", t("settings.connection"), 30, (form) => [
       form.choice("channel", CHANNEL, "settings.channel"), form.choice("connect", CONNECT, "settings.connect"), form.p2pServer(),
     ]),
-    section("presence", t("settings.presence"), 40, (form) => [form.away()]),
+    section("presence", t("settings.presence"), 40, (form) => [form.away(), form.guests()]),
   ];
 }
 
@@ -135,6 +135,32 @@ class Form {
     return this.number("away_after", "settings.away", "settings.away.hint", {
       value: String(this.values.away_after), step: "any", take: (/** @type {string} */ text) => Number(text || 0),
     });
+  }
+
+  /** Whether to meet guests, where the server lets them. */
+  guests() {
+    const place = h("div", { class: "field" });
+    this.app.api.call("guests", {}).then((/** @type {any} */ told) => told.policy !== "apart" && this.offerGuests(place, told.on), () => undefined);
+    return place;
+  }
+
+  /** @param {HTMLElement} place @param {boolean} on */
+  offerGuests(place, on) {
+    const { api, t } = this.app;
+    const id = `setting-${++count}`;
+    const error = h("p", { class: "error", role: "alert" });
+    const change = async () => {
+      error.textContent = "";
+      try {
+        await api.call("guests", { on: box.checked });
+        this.saved.textContent = t("settings.saved");
+      } catch (failure) {
+        box.checked = !box.checked;
+        error.textContent = /** @type {Error} */ (failure).message;
+      }
+    };
+    const box = h("input", { id, type: "checkbox", checked: on, "aria-describedby": `${id}-hint`, dataset: { testid: "setting-guests" }, on: { change } });
+    place.append(h("label", { class: "check", for: id }, box, " ", t("settings.guests")), h("p", { class: "hint", id: `${id}-hint` }, t("settings.guests.hint")), error);
   }
 
   p2pServer() {

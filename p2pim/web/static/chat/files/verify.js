@@ -3,6 +3,7 @@
 
 import { fill, h, name } from "../../common/dom.js";
 import { ICONS } from "../icons.js";
+import { isGuest } from "../people.js";
 import { compareView } from "./sas.js";
 
 /** @param {any} app */
@@ -10,7 +11,7 @@ export function mountVerify(app) {
   const open = (/** @type {string} */ user, /** @type {boolean} */ compare = false) => openVerify(app, user, compare);
   app.commands.verify = open;
   app.actions.add({
-    label: app.t("verify.open"), icon: ICONS.shield, testid: "open-verify", order: 40, when: (/** @type {string} */ user) => !user.startsWith("#"),
+    label: app.t("verify.open"), icon: ICONS.shield, testid: "open-verify", order: 40, when: (/** @type {string} */ user) => !user.startsWith("#") && !isGuest(user),
     run: () => open(app.state.current),
   });
   app.events.on("verify", (/** @type {any} */ event) => asked(app, event));
