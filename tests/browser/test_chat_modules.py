@@ -143,7 +143,7 @@ class WindowTests(ChatModuleCase):
             "const parts = m.slices(page);"
             "return [parts.flat().length, Math.max(...parts.map((p) => p.length)), parts[0].length]",
         )
-        self.assertEqual(answer, [60, 15, 1])
+        self.assertEqual(answer, [60, 10, 1])
 
 
 class EventTests(ChatModuleCase):

@@ -38,6 +38,8 @@ export class HistoryView {
     this.nodes = new Map();
     this.stick = true;
     this.missed = 0;
+    /** How many missed messages the way to the newest tells of. */
+    this.jumpShows = -1;
     this.jump = h("button", { id: "jump", type: "button", hidden: true, dataset: { testid: "jump" }, on: { click: () => this.loader.toNewest() } }, drawing(ICONS.down));
     this.loader = new HistoryLoader(app, this);
     this.scroller.append(this.list);
@@ -121,10 +123,16 @@ export class HistoryView {
   /** What stands at the upper edge now, and where. */
   anchor() {
     const top = this.scroller.scrollTop;
-    for (const node of this.list.children) {
-      if (node.offsetTop + node.offsetHeight > top) return { node, offset: node.offsetTop - top };
+    const { children } = this.list;
+    let [from, until] = [0, children.length];
+    while (from < until) {
+      const middle = (from + until) >> 1;
+      const node = /** @type {HTMLElement} */ (children[middle]);
+      if (node.offsetTop + node.offsetHeight > top) until = middle;
+      else from = middle + 1;
     }
-    return null;
+    const node = /** @type {HTMLElement | undefined} */ (children[from]);
+    return node ? { node, offset: node.offsetTop - top } : null;
   }
 
   /** Have it there again. @param {{node: any, offset: number} | null} anchor */
@@ -152,9 +160,13 @@ export class HistoryView {
     if (this.stick && !this.loader.opening) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
+  /** The way to the newest. Called with every scroll: what is drawn already is left alone, or the page would be laid out anew. */
   showJump() {
     const { t } = this.app;
-    this.jump.hidden = this.stick || this.loader.opening || this.window.entries.length === 0;
+    const hidden = this.stick || this.loader.opening || this.window.entries.length === 0;
+    if (hidden === this.jump.hidden && this.jumpShows === this.missed) return;
+    this.jump.hidden = hidden;
+    this.jumpShows = this.missed;
     const label = this.missed > 0 ? t.n("chat.jump_missed", this.missed) : t("chat.jump");
     this.jump.setAttribute("aria-label", label);
     this.jump.title = label;

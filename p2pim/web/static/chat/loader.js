@@ -1,10 +1,12 @@
 // @ts-check
 /** Fetches the history of the open conversation, page by page, as the view needs it. */
 
-import { MessageWindow, PAGE, beginning, slices } from "./window.js";
+import { MOST, MessageWindow, PAGE, beginning, slices } from "./window.js";
 
 /** Screens that are kept ready beyond each edge. */
 const AHEAD = 1.5;
+/** Less than the height (px) of any message: so many of them cover a screen. */
+const LOW = 36;
 /** Most messages asked for at once, to find where the unread begin. */
 const UNREAD_PAGE = 1000;
 
@@ -118,6 +120,12 @@ export class HistoryLoader {
     else if (!this.window.atEnd && this.view.fromEnd < near) await this.#more("newer");
   }
 
+  /** Messages held: what covers the screen and what is kept ready, a page more, and not the rest, which every frame would go through. */
+  get keep() {
+    const near = (2 * AHEAD + 1) * this.view.scroller.clientHeight;
+    return Math.min(MOST, Math.ceil(near / LOW) + PAGE + PAGE / 2);
+  }
+
   /** @param {"older" | "newer"} way */
   async #more(way) {
     const { turn, window } = this;
@@ -146,7 +154,7 @@ export class HistoryLoader {
       if (at > 0) await frame();
       if (turn !== this.turn) return;
       window.prepend(part, at === parts.length - 1 && page.length < PAGE);
-      window.trimEnd();
+      window.trimEnd(this.keep);
       view.draw();
     }
   }
@@ -158,7 +166,7 @@ export class HistoryLoader {
       if (at > 0) await frame();
       if (turn !== this.turn) return;
       window.append(part, false);
-      window.trimStart();
+      window.trimStart(this.keep);
       view.draw();
     }
     if (page.length < PAGE) {

@@ -6,7 +6,7 @@ import { advances } from "./reduce.js";
 
 /** Messages fetched at once. */
 export const PAGE = 60;
-/** Messages held: some screens of them in each direction, so that drawing stays quick however long the history is. */
+/** Messages held at most: some screens of them in each direction, so that drawing stays quick however long the history is. */
 export const MOST = 300;
 /** Messages of one author within so long (ms) stand together. */
 const RUN = 5 * 60_000;
@@ -176,7 +176,7 @@ export function beginning(entries, unread) {
 }
 
 /** Cut `entries` into parts of which each is drawn within a frame, however long their texts are. @param {any[]} entries @returns {any[][]} */
-export function slices(entries, most = 15, characters = 20_000) {
+export function slices(entries, most = 10, characters = 20_000) {
   /** @type {any[][]} */
   const parts = [];
   let size = Infinity;
