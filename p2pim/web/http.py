@@ -26,11 +26,12 @@ from p2pim.core.limits import (
     HTTP_CONNECTIONS,
     HTTP_DISCARD,
     HTTP_IDLE,
+    HTTP_OPEN_BODY,
 )
 from p2pim.errors import TooLarge, Usage, WrongType
 from p2pim.web.answers import Answer, failed
 from p2pim.web.connection import WebChannel
-from p2pim.web.routing import Route, Routes
+from p2pim.web.routing import OPEN, Route, Routes
 
 
 class Gate(Protocol):
@@ -156,9 +157,14 @@ class WebRequest(Request):
             self.site.gate.check(self, route.access)
         if route.sink is not None:
             self.sink = route.sink(self, length)
-        elif (length or 0) > HTTP_BODY:
+        elif (length or 0) > self._most(route):
             raise TooLarge
         self._route = route
+
+    @staticmethod
+    def _most(route: Route) -> int:
+        """Bytes of a body that is kept."""
+        return HTTP_OPEN_BODY if route.access == OPEN else HTTP_BODY
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's
         """A part of the body."""
@@ -185,7 +191,7 @@ class WebRequest(Request):
         assert self.content is not None
         if self.sink is not None:
             self.sink.write(data)
-        elif self._bytes > HTTP_BODY:
+        elif self._route is None or self._bytes > self._most(self._route):
             raise TooLarge
         else:
             self.content.write(data)

@@ -10,7 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2pim.core.limits import HTTP_BODY, HTTP_CONNECTIONS, HTTP_HEAD, HTTP_HEAD_TIME, HTTP_IDLE, HTTP_LINGER
+from p2pim.core.limits import (
+    HTTP_BODY,
+    HTTP_CONNECTIONS,
+    HTTP_HEAD,
+    HTTP_HEAD_TIME,
+    HTTP_IDLE,
+    HTTP_LINGER,
+    HTTP_OPEN_BODY,
+)
 from p2pim.web.answers import CONFINED, Answer
 from p2pim.web.http import WebRequest
 from p2pim.web.routing import API, OPEN
@@ -75,6 +83,16 @@ class BoundsTests(SynchronousTestCase):
             self.assertEqual(self.visitor.ask("POST", "/api/echo", body, **JSON).status, 400)
         reply = self.visitor.ask("POST", "/api/echo", b'{"a":1}', content_type="application/json; charset=utf-8")
         self.assertEqual(reply.json["got"], {"a": 1})
+
+    def test_whoever_was_not_let_in_has_little_kept_for_them(self) -> None:
+        """A form with a password is all that they can have to say; many strangers together fill no memory."""
+
+        async def take(request: WebRequest) -> Answer:
+            return Answer()
+
+        self.site.routes.add("POST", "/form", take, OPEN)
+        self.assertEqual(self.visitor.ask("POST", "/form", bytes(HTTP_OPEN_BODY)).status, 200)
+        self.assertEqual(Visitor(self.site).ask("POST", "/form", bytes(HTTP_OPEN_BODY + 1)).status, 413)
 
     def test_too_many_parameters_are_refused_and_not_written_down(self) -> None:
         """A stranger fills no log with them."""

@@ -12,6 +12,8 @@ HTTP_HEADERS: Final = 64
 """Headers of one request; browsers send some twenty."""
 HTTP_BODY: Final = 1 * MIB
 """The longest request: a message in JSON, every character escaped. Files go another way, straight to the disk."""
+HTTP_OPEN_BODY: Final = 16 * KIB
+"""The longest request of somebody who was not let in: a form with a password."""
 HTTP_CONNECTIONS: Final = 256
 """Connections to one address of ours at once: forty pages, each with the six that a browser makes."""
 HTTP_HEAD_TIME: Final = 15.0
