@@ -8,6 +8,9 @@ as there is a sign of life now and then: a repeated login, a list fetched from t
 Without one they are asked (``Alive``): our own client answers with its login; of others nothing but silence is heard,
 unless the network says that nobody listens there any more. What it says (`Roster.unreachable`) is believed when it is
 said twice.
+
+A datagram's sender can be forged, a TCP connection's cannot. So a guest is **proved** once the list has been fetched
+from their host, and only then told without limit who comes and goes: nobody else's host can be made to get all that.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from p2pim.core.limits import (
     CLASSIC_LOGINS_REMEMBERED,
     CLASSIC_UNPROVED,
     CLASSIC_UNPROVED_TIME,
+    CLASSIC_UNPROVED_TOLD,
 )
 from p2pim.wire.classic import Coding, Endpoint, Login
 
@@ -53,7 +57,7 @@ class Guest:
 
     :ivar endpoint: where they are sent datagrams, always at the host that their login came from.
     :ivar stated: what their login says of that, as received.
-    :ivar proved: somebody at their host really receives what is sent there.
+    :ivar proved: since they logged in, somebody at their host has fetched the list, over TCP.
     :ivar answers: they answer when they are asked whether they are there.
     """
 
@@ -116,9 +120,20 @@ class Roster:
         """The guest whose name is taken for ``name``."""
         return self._guests.get(likeness(name))
 
-    def others(self, guest: Guest) -> list[Guest]:
-        """All but ``guest``."""
-        return [other for other in self._guests.values() if other is not guest]
+    def listeners(self) -> list[Guest]:
+        """Who is told of those who come and go: the proved, and a few of each host that may not know of its guests.
+
+        The others miss nothing: the list, by which they are proved, has everybody.
+        """
+        told: list[Guest] = []
+        unproved: dict[str, int] = {}
+        for guest in self._guests.values():
+            host = guest.endpoint.host
+            if not guest.proved:
+                unproved[host] = unproved.get(host, 0) + 1
+            if guest.proved or unproved[host] <= CLASSIC_UNPROVED_TOLD:
+                told.append(guest)
+        return told
 
     # --- coming
 
@@ -137,8 +152,7 @@ class Roster:
 
     def admit(self, login: Login, endpoint: Endpoint, coding: Coding, now: float) -> tuple[Guest, list[Guest]]:
         """A new guest, whose `judge` said so; and who had to go to make room."""
-        proved = any(guest.proved and guest.endpoint.host == endpoint.host for guest in self._guests.values())
-        guest = Guest(login.name, likeness(login.name), endpoint, login.endpoint, coding, now, now, proved=proved)
+        guest = Guest(login.name, likeness(login.name), endpoint, login.endpoint, coding, now, now)
         self._guests[guest.key] = guest
         self._remember(endpoint.host, coding)
         unproved = [each for each in self._guests.values() if not each.proved]
@@ -151,7 +165,7 @@ class Roster:
         """The login of a guest who is here already came again."""
         guest = self._guests[likeness(login.name)]
         if guest.asks:
-            guest.answers = guest.proved = True
+            guest.answers = True  # which proves nothing: the question can be guessed
         guest.alive(now)
         guest.coding = coding
         self._remember(guest.endpoint.host, coding)

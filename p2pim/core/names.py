@@ -12,14 +12,16 @@ from p2pim.errors import BadClassicName, BadName
 GUEST_SUFFIX: Final = "@classic"
 """Ends the name of every guest as the server's own users see it; no account's name can hold an ``@``."""
 
-_NAME = re.compile(r"[^\W_][\w.\-]*", re.UNICODE)
+_NAME = re.compile(r"(?![_.\-])(?:[^\W\u115f\u1160]|[.\-])+", re.UNICODE)
+"""The two exceptions are the Hangul fillers: letters to Unicode, and nobody sees them. (U+3164 and U+FFA0 are U+1160 in
+NFKC.)"""
 
 
 def canonical_name(name: str) -> str:
     """The form of ``name`` under which its account is known.
 
-    Letters and digits of any script, dots, hyphens and underscores; the first is a letter or digit. None of them can be
-    mistaken for a separator, an option, a group (``#``) or a path.
+    Letters and digits of any script that can be seen, dots, hyphens and underscores; the first is a letter or digit.
+    None of them can be mistaken for a separator, an option, a group (``#``) or a path.
 
     :raises BadName: it cannot be a user's name.
     """

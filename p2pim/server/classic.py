@@ -262,10 +262,11 @@ class Gateway:
         self._pair.udp.send(encode_text(write(Refuse(reason)), coding), endpoint)
 
     def _broadcast(self, text: str, about: Guest) -> None:
-        """To every other guest, as it was received; one encoding for all of one coding."""
+        """To the others who listen, as it was received; one encoding for all of one coding."""
         datagrams = {coding: encode_text(text, coding) for coding in Coding}
-        for guest in self.roster.others(about):
-            self._pair.udp.send(datagrams[guest.coding], guest.endpoint)
+        for guest in self.roster.listeners():
+            if guest is not about:
+                self._pair.udp.send(datagrams[guest.coding], guest.endpoint)
 
     def _ask(self, guest: Guest) -> None:
         self.roster.asked(guest, self._clock.seconds())

@@ -88,7 +88,7 @@ class Residents:
     def _tell(self, name: str, kind: Callable[[str, Endpoint], Line]) -> None:
         port = self._shown[name].socket.port
         hosts: dict[str, str] = {}
-        for guest in self._gateway.roster:
+        for guest in self._gateway.roster.listeners():
             local = hosts.setdefault(guest.endpoint.host, self._local_host(guest))
             self._gateway.send_text(write(kind(name, Endpoint(local, port))), guest)
 

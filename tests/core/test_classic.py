@@ -15,6 +15,7 @@ from p2pim.core.limits import (
     CLASSIC_GUESTS_PER_HOST,
     CLASSIC_UNPROVED,
     CLASSIC_UNPROVED_TIME,
+    CLASSIC_UNPROVED_TOLD,
 )
 from p2pim.core.names import canonical_conversation, canonical_name, guest_name, guest_user, is_guest_user
 from p2pim.errors import BadName
@@ -57,6 +58,17 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(guest_name("bob, no@classic".replace(",", "")), "bob no")
         for wrong in ("bob", "@classic", "a,b@classic", "#x@classic", "a" * 33 + "@classic"):
             self.assertRaises(BadName, guest_name, wrong)
+
+    def test_no_account_has_a_letter_that_nobody_sees(self) -> None:
+        """Wherever in its name, and whatever else is there; Hangul that can be seen is as good as ever."""
+        for unseen in "\u115f\u1160\u3164\uffa0\u200b\u2060\u034f\u17b4\ufe0f":
+            for name in (unseen, f"{unseen}bob", f"b{unseen}ob", f"bob{unseen}", f"김{unseen}"):
+                with self.assertRaises(BadName, msg=ascii(name)):
+                    canonical_name(name)
+        for name in ("bob", "김민수", "b_o.b-1", "0", "анна"):
+            self.assertEqual(canonical_name(name), name)
+        for name in ("_bob", ".bob", "-bob", ""):
+            self.assertRaises(BadName, canonical_name, name)
 
     @given(st.text(min_size=1, max_size=32))
     def test_no_name_has_a_likeness_that_an_account_could_not_be_looked_up_by(self, name: str) -> None:
@@ -167,6 +179,24 @@ class RosterTests(SynchronousTestCase):
             self.assertLessEqual(len(self.roster), CLASSIC_UNPROVED + 1)
         self.assertIs(self.roster.find("alice"), real)
         self.assertLessEqual(len(self.roster._codings), CLASSIC_UNPROVED + 1)
+
+    def test_a_host_that_has_not_fetched_the_list_is_told_little(self) -> None:
+        """However many log in in its name; once it has, all of its guests are told of everybody."""
+        honest = self.come("alice", THERE)
+        self.roster.list_fetched(THERE.host, 0.0)
+        invented = [self.come(f"user{n}", Endpoint(HERE.host, 5000 + n)) for n in range(CLASSIC_GUESTS_PER_HOST)]
+        self.assertEqual(self.roster.listeners(), [honest, *invented[:CLASSIC_UNPROVED_TOLD]])
+        self.roster.list_fetched(HERE.host, 1.0)
+        self.assertEqual(self.roster.listeners(), [honest, *invented])
+
+    def test_neither_datagrams_nor_earlier_guests_prove_that_somebody_is_there(self) -> None:
+        """When the question comes can be guessed; and who really is at a host did not ask for what others log in as."""
+        real = self.come("alice")
+        self.roster.list_fetched(HERE.host, 0.0)
+        later = self.come("mallory", Endpoint(HERE.host, 5001))
+        self.roster.asked(later, CLASSIC_ASK_AFTER)
+        self.roster.repeat(later.login, Coding.UTF8, CLASSIC_ASK_AFTER + 1)
+        self.assertEqual((real.proved, later.proved, later.answers), (True, False, True))
 
     def test_a_full_list_takes_nobody(self) -> None:
         """All in all there is a bound, too."""

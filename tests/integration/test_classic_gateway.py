@@ -15,6 +15,7 @@ from p2pim.core.limits import (
     CLASSIC_LIST_TIME,
     CLASSIC_LISTS_PER_HOST,
     CLASSIC_LOGIN_BURST,
+    CLASSIC_UNPROVED_TOLD,
 )
 from p2pim.server.classic import Gateway
 from p2pim.server.settings import ClassicSection
@@ -218,6 +219,27 @@ class BadInputTests(GatewayCase):
         self.assertEqual(len(self.gateway._rates.full_at), 4_096)
         self.assertEqual(len(self.gateway._conflicts), 0)
         self.assertEqual(sorted(self.watcher.here), sorted(guest.name for guest in self.gateway.roster))
+
+    async def test_a_host_in_whose_name_others_log_in_is_not_flooded(self) -> None:
+        """It gets a few datagrams for each newcomer, not one for each login; an honest client gets its own as ever."""
+        victim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(victim.close)
+        victim.bind(("127.0.0.2", 0))
+        victim.setblocking(False)
+        port = victim.getsockname()[1]
+        alice = (await self.users("alice"))[0]
+        for name in (f"forged{number}" for number in range(10)):  # all at the port at which this test listens
+            login = Login(name, Endpoint("127.0.0.2", port))
+            self.gateway.received(f"login,{name},127.0.0.2:{port}".encode(), ("127.0.0.2", 40_000))
+            self.assertEqual(await self.off(alice.receive), f"login,{name},{login.endpoint}")
+        bob = self.client("bob")
+        await self.off(bob.log_in)
+        self.assertEqual(await self.off(alice.receive), f"login,bob,{bob.endpoint}")
+        lines: list[bytes] = []
+        with self.assertRaises(BlockingIOError):
+            while True:
+                lines.append(victim.recv(100))
+        self.assertEqual(lines.count(f"login,bob,{bob.endpoint}".encode()), CLASSIC_UNPROVED_TOLD)
 
     async def test_hosts_outside_of_local_networks_are_not_answered_with_interface_lan(self) -> None:
         """As the default is."""

@@ -13,10 +13,13 @@ CLASSIC_GUESTS: Final = 1_000
 CLASSIC_GUESTS_PER_HOST: Final = 64
 """Guests of one host: a machine with many seats; one host cannot fill the list."""
 CLASSIC_UNPROVED: Final = 256
-"""Guests whose host has not fetched a list nor answered: who invents source addresses can do neither. Beyond it the one
-that came first goes."""
+"""Guests whose host has not fetched the list since they logged in: who invents source addresses cannot. Beyond it the
+one that came first goes."""
 CLASSIC_UNPROVED_TIME: Final = 600.0
-"""Seconds after which such a guest is gone."""
+"""Seconds of silence after which such a guest is gone."""
+CLASSIC_UNPROVED_TOLD: Final = 4
+"""Such guests of one host who are told who comes and goes: enough for clients that do not care for the list, too few to
+make a flood of it for a host in whose name others have logged in."""
 CLASSIC_EXPIRY: Final = 4 * 3_600.0
 """Seconds of silence after which a guest is gone who never answered "are you there", since old clients do not, and of
 whom the network does not say that they are gone, since some firewalls do not."""
