@@ -50,11 +50,10 @@ class Session:
     :ivar since: when it signed in, in seconds since 1970.
     :ivar bucket: how many requests it may make.
     :ivar post: how mail stands with it.
-    :ivar reported: when it last told of its direct traffic, in seconds of the server's clock; None: it never did.
     """
 
     __slots__ = (
-        "address", "bucket", "client", "device", "device_name", "id", "post", "reported", "since", "status", "user",
+        "address", "bucket", "client", "device", "device_name", "id", "post", "since", "status", "user",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +79,6 @@ class Session:
         self.since = since
         self.bucket = bucket
         self.post = Post()
-        self.reported: float | None = None
 
     def send(self, message: Message) -> None:
         """Send a message to the device."""

@@ -9,7 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from p2pim.core.limits import HTTP_HEAD, HTTP_HEAD_TIME, HTTP_HEADERS, HTTP_LINGER
+from p2pim.core.limits import HTTP_HEAD, HTTP_HEAD_TIME, HTTP_HEADERS, HTTP_LINGER, HTTP_OPEN_BODY_TIME
 
 if TYPE_CHECKING:
     from p2pim.web.http import WebRequest, WebSite
@@ -26,6 +26,7 @@ class WebChannel(HTTPChannel):
     site: WebSite
     factory: WebSite
     _head_time: Any = None
+    _body_time: Any = None
     _lingering = False
 
     def connectionMade(self) -> None:
@@ -46,14 +47,18 @@ class WebChannel(HTTPChannel):
         """The head of a request is there in time."""
         self._forget_head()
         super().allHeadersReceived()  # type: ignore[no-untyped-call]
+        if self.requests and self.requests[-1].is_strangers:
+            self._body_time = self.callLater(HTTP_OPEN_BODY_TIME, self._body_too_slow)
 
     def allContentReceived(self) -> None:  # noqa: N802 - Twisted's
         """The whole request is there, or the rest of one that has been answered."""
+        self._forget_body()
         if self.requests:
             super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._forget_head()
+        self._forget_body()
         self.site.discharge(self)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
@@ -78,6 +83,7 @@ class WebChannel(HTTPChannel):
 
     def answer_at_once(self) -> None:
         """The body of this request is not wanted: the rest of it is thrown away while the answer goes out."""
+        self._forget_body()
         self.persistent = False
         self._lingering = True
 
@@ -116,5 +122,15 @@ class WebChannel(HTTPChannel):
 
     def _forget_head(self) -> None:
         call, self._head_time = self._head_time, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def _body_too_slow(self) -> None:
+        self._body_time = None
+        if not self.requests or not self.requests[-1].refuse_at_once():
+            self.abort()
+
+    def _forget_body(self) -> None:
+        call, self._body_time = self._body_time, None
         if call is not None and call.active():
             call.cancel()

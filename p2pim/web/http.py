@@ -21,9 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from p2pim.core.addresses import host_key, is_loopback, normal_host
 from p2pim.core.limits import (
     HTTP_BODY,
     HTTP_CONNECTIONS,
+    HTTP_CONNECTIONS_PER_ADDRESS,
     HTTP_DISCARD,
     HTTP_IDLE,
     HTTP_OPEN_BODY,
@@ -138,6 +140,11 @@ class WebRequest(Request):
         self.finish()  # type: ignore[no-untyped-call]
 
     # --- what the channel calls
+
+    @property
+    def is_strangers(self) -> bool:
+        """Whether nobody was let in for it: it is open to everybody, or refused."""
+        return self._route is None or self._route.access == OPEN
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's
         """The head is there."""
@@ -257,6 +264,14 @@ def _arguments(text: bytes) -> dict[bytes, list[bytes]]:
         raise Usage("The address has too many parameters.") from None
 
 
+def _address_key(transport: Any) -> str:
+    """Under what connections of one address are counted; empty: not at all, they come from this machine."""
+    host: str | None = getattr(transport.getPeer(), "host", None)
+    if host is None or is_loopback(host := normal_host(host)):
+        return ""
+    return host_key(host)
+
+
 @dataclass(eq=False)
 class WebSite(ServerFactory["WebChannel"]):
     """What is served at an address.
@@ -265,7 +280,7 @@ class WebSite(ServerFactory["WebChannel"]):
     :param routes: what is where.
     :param gate: who may ask; None: whoever can connect.
     :param error_page: how errors are shown.
-    :param connections: at once.
+    :param connections: at once; of one address beyond this machine, `HTTP_CONNECTIONS_PER_ADDRESS`.
     :param trusted: tells of a new connection whether anything is said on it.
     :param headers: on every answer, besides those of the answer itself; they override `p2pim.web.answers.CONFINED`.
     """
@@ -280,7 +295,8 @@ class WebSite(ServerFactory["WebChannel"]):
     noisy = False
 
     def __post_init__(self) -> None:
-        self._channels: set[WebChannel] = set()
+        self._channels: dict[WebChannel, str] = {}
+        """Everyone who is connected, by the key of their address: empty for programs of this machine."""
 
     def buildProtocol(self, addr: IAddress | None) -> WebChannel:
         channel = WebChannel()  # type: ignore[no-untyped-call]
@@ -294,12 +310,15 @@ class WebSite(ServerFactory["WebChannel"]):
         """Whether there is room for one more, and it may be there."""
         if len(self._channels) >= self.connections or not self.trusted(channel.transport):
             return False
-        self._channels.add(channel)
+        key = _address_key(channel.transport)
+        if key and list(self._channels.values()).count(key) >= HTTP_CONNECTIONS_PER_ADDRESS:
+            return False
+        self._channels[channel] = key
         return True
 
     def discharge(self, channel: WebChannel) -> None:
         """``channel`` has gone."""
-        self._channels.discard(channel)
+        self._channels.pop(channel, None)
 
     def log(self, request: Request) -> None:
         """Addresses may carry secrets (links), so none is written down."""

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2pim.core.limits import DIRECT_ALLOWANCE, DIRECT_MESSAGE_RATE, DIRECT_RATE, REFUSALS, REFUSED_NAME
+from p2pim.server import direct
 from p2pim.server.live import Changes
 from p2pim.server.refusals import Refusals, shorten
 from p2pim.wire.messages import (
@@ -22,9 +23,10 @@ from p2pim.wire.messages import (
     Send,
     SetStatus,
     SignOut,
+    Welcome,
 )
 from p2pim.wire.reports import MOST_BYTES, MOST_MESSAGES
-from tests.server.support import PASSWORD, World
+from tests.server.support import PASSWORD, Client, World
 
 
 class OperatorTestCase(SynchronousTestCase):
@@ -110,6 +112,47 @@ class DirectReportTests(OperatorTestCase):
         self.world.pass_time(1)
         alice.send(DirectReport(0, MOST_BYTES))
         self.assertEqual(self.house.direct.bytes, (DIRECT_ALLOWANCE + 1) * DIRECT_RATE)
+
+    def again(self, name: str, device: bytes | None = None) -> Client:
+        """Somebody who has an account, signed in anew, with another device unless it is said which."""
+        client = self.world.client().sign_in(name, device=device, password=PASSWORD)
+        self.world.settle()
+        self.assertTrue(client.all(Welcome))
+        return client
+
+    def test_a_liar_who_comes_again_is_believed_no_more_for_it(self) -> None:
+        """The allowance is the user's: neither a new session nor another device has one of its own."""
+        liar = self.world.user("alice")
+        device = liar.device
+        for _ in range(5):
+            liar.send(DirectReport(MOST_MESSAGES, MOST_BYTES))
+            liar.lose()
+            liar = self.again("alice", device)
+        self.again("alice").send(DirectReport(MOST_MESSAGES, MOST_BYTES))
+        self.assertEqual(self.house.direct.bytes, DIRECT_ALLOWANCE * DIRECT_RATE)
+        self.assertEqual(self.house.direct.messages, DIRECT_ALLOWANCE * DIRECT_MESSAGE_RATE)
+        self.assertEqual(self.house.direct.reports, 6)
+        self.world.user("bob").send(DirectReport(1, 5))
+        self.assertEqual(self.house.direct.bytes, DIRECT_ALLOWANCE * DIRECT_RATE + 5)
+
+    def test_what_a_user_has_not_used_is_left_for_their_other_devices(self) -> None:
+        """Two that report at once are both believed."""
+        self.world.user("alice").send(DirectReport(3, 10 * DIRECT_RATE))
+        self.again("alice").send(DirectReport(4, 20 * DIRECT_RATE))
+        self.assertEqual((self.house.direct.messages, self.house.direct.bytes), (7, 30 * DIRECT_RATE))
+
+    def test_reporters_are_forgotten_when_it_no_longer_matters(self) -> None:
+        """Those who have their allowance again; and when too many have not, those who have used the least."""
+        self.patch(direct, "DIRECT_REPORTERS", 4)
+        totals = self.house.direct
+        for number in range(4):
+            self.world.user(f"user{number}").send(DirectReport(0, (4 - number) * DIRECT_RATE))
+        self.world.user("alice").send(DirectReport(0, DIRECT_RATE))
+        self.assertEqual(sorted(totals.accounted), ["alice", "user0", "user1"])
+        self.world.pass_time(10)
+        for name in ("bob", "carol"):
+            self.world.user(name).send(DirectReport(0, DIRECT_RATE))
+        self.assertEqual(sorted(totals.accounted), ["bob", "carol"])
 
     def test_what_is_no_figure_ends_the_connection(self) -> None:
         """Below nothing, beyond the bound."""

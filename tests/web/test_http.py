@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,11 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2pim.core.limits import (
     HTTP_BODY,
     HTTP_CONNECTIONS,
+    HTTP_CONNECTIONS_PER_ADDRESS,
     HTTP_HEAD,
     HTTP_HEAD_TIME,
     HTTP_IDLE,
     HTTP_LINGER,
     HTTP_OPEN_BODY,
+    HTTP_OPEN_BODY_TIME,
 )
 from p2pim.web.answers import CONFINED, Answer
 from p2pim.web.http import WebRequest
@@ -156,10 +159,102 @@ class BoundsTests(SynchronousTestCase):
 
     def test_connections_are_counted(self) -> None:
         """One too many is hung up on, until another has gone."""
-        others = [Visitor(self.site) for _ in range(HTTP_CONNECTIONS - 1)]
+        others = [self.visitor_from(f"203.0.113.{number}") for number in range(HTTP_CONNECTIONS - 1)]
         self.assertTrue(Visitor(self.site).transport.aborted)
         others[0].leave()
         self.assertFalse(Visitor(self.site).transport.aborted)
+
+    def visitor_from(self, host: str) -> Visitor:
+        kind = IPv6Address if ":" in host else IPv4Address
+        return Visitor(self.site, kind("TCP", host, 4000))
+
+    def test_nobody_holds_all_connections(self) -> None:
+        """Those of one address have their own bound, and others still come in; one that goes makes room."""
+        held = [self.visitor_from("203.0.113.9") for _ in range(HTTP_CONNECTIONS_PER_ADDRESS)]
+        self.assertFalse(any(each.transport.aborted for each in held))
+        refused = self.visitor_from("203.0.113.9")
+        self.assertTrue(refused.transport.aborted)
+        refused.leave()
+        self.assertTrue(self.visitor_from("::ffff:203.0.113.9").transport.aborted)
+        self.assertFalse(self.visitor_from("203.0.113.10").transport.aborted)
+        held[0].leave()
+        self.assertFalse(self.visitor_from("::ffff:203.0.113.9").transport.aborted)
+        self.assertTrue(self.visitor_from("203.0.113.9").transport.aborted)
+
+    def test_a_network_of_64_bits_is_one_address(self) -> None:
+        """One customer has all of it."""
+        for number in range(HTTP_CONNECTIONS_PER_ADDRESS):
+            self.assertFalse(self.visitor_from(f"2001:db8::{number:x}").transport.aborted)
+        self.assertTrue(self.visitor_from("2001:db8::ffff:1").transport.aborted)
+        self.assertFalse(self.visitor_from("2001:db8:0:1::1").transport.aborted)
+
+    def test_programs_of_this_machine_share_all_connections(self) -> None:
+        """A proxy beside the page brings everybody's; a socket in a folder has no addresses."""
+        for peer in (
+            IPv4Address("TCP", "127.0.0.1", 1),
+            IPv6Address("TCP", "::1", 1),
+            IPv6Address("TCP", "::ffff:127.0.0.1", 1),
+            UNIXAddress(None),
+        ):
+            visitors = [Visitor(self.site, peer) for _ in range(HTTP_CONNECTIONS_PER_ADDRESS + 1)]
+            self.assertFalse(any(each.transport.aborted for each in visitors), peer)
+            for each in visitors:
+                each.leave()
+
+    def form(self) -> None:
+        """A route for everybody that takes a body."""
+
+        async def take(request: WebRequest) -> Answer:
+            return Answer(body=b"taken")
+
+        self.site.routes.add("POST", "/form", take, OPEN)
+
+    def trickle(self, seconds: float) -> None:
+        """A byte of body every second."""
+        for _ in range(int(seconds)):
+            self.visitor.say(b"x")
+            self.clock.advance(1)
+
+    def test_a_body_of_a_stranger_has_to_come_in_time(self) -> None:
+        """All of it: a byte now and then holds no connection."""
+        self.form()
+        self.visitor.say(request("POST", "/form", content_length="1000"))
+        self.trickle(HTTP_OPEN_BODY_TIME - 1)
+        self.assertFalse(self.visitor.transport.disconnecting)
+        self.trickle(1)
+        self.assertTrue(self.visitor.transport.aborted)
+
+    def test_a_refused_request_is_answered_when_its_body_does_not_come(self) -> None:
+        """And then the connection ends, however slowly the rest of it still drips."""
+        self.visitor.say(request("POST", "/nowhere", content_length="1000"))
+        self.trickle(HTTP_OPEN_BODY_TIME - 1)
+        self.assertEqual(self.visitor.transport.value(), b"")
+        self.trickle(1)
+        self.assertEqual(taken_apart(self.visitor.transport.value()).status, 404)
+        self.trickle(HTTP_LINGER)
+        self.assertTrue(self.visitor.transport.disconnecting)
+
+    def test_a_body_that_came_in_time_leaves_no_timer_behind(self) -> None:
+        """The next request on the connection has all its time, and an end of the connection is an end of it."""
+        self.form()
+        for _ in range(3):
+            self.visitor.say(request("POST", "/form", content_length="5"))
+            self.trickle(5)
+            self.assertEqual(taken_apart(self.visitor.transport.value()).body[:5], b"taken")
+            self.visitor.transport.clear()
+            self.clock.advance(HTTP_OPEN_BODY_TIME - 1)
+        self.assertFalse(self.visitor.transport.disconnecting)
+        self.visitor.say(request("POST", "/form", content_length="5"))
+        self.visitor.leave()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_whoever_was_let_in_may_be_slower(self) -> None:
+        """A long message over a slow line."""
+        self.visitor.say(request("POST", "/api/echo", content_length="1000", **JSON) + b"{")
+        for _ in range(3):
+            self.clock.advance(HTTP_OPEN_BODY_TIME)
+            self.visitor.say(b" ")
+        self.assertFalse(self.visitor.transport.disconnecting)
 
     @given(st.binary(max_size=300), st.booleans())
     def test_rubbish_ends_at_most_its_connection(self, rubbish: bytes, begun: bool) -> None:
@@ -167,7 +262,9 @@ class BoundsTests(SynchronousTestCase):
         visitor = Visitor(self.site)
         visitor.say(b"POST /api/echo HTTP/1.1\r\n" * begun + rubbish + b"\r\n\r\n")
         visitor.leave()
-        self.assertEqual(Visitor(self.site).ask("GET", "/open").status, 200)
+        other = Visitor(self.site)
+        self.assertEqual(other.ask("GET", "/open").status, 200)
+        other.leave()
 
 
 class WorkTests(SynchronousTestCase):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -48,10 +49,13 @@ def taken_apart(data: bytes) -> Reply:
 
 
 class Visitor:
-    """A connection to ``site``."""
+    """A connection to ``site``.
 
-    def __init__(self, site: WebSite) -> None:
-        self.transport = LosableTransport()
+    :param peer: whence, if that matters.
+    """
+
+    def __init__(self, site: WebSite, peer: IAddress | None = None) -> None:
+        self.transport = LosableTransport(peerAddress=peer)
         self.channel: WebChannel = site.buildProtocol(None)
         self.channel.makeConnection(self.transport)
 

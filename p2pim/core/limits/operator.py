@@ -25,12 +25,15 @@ REFUSED_REASON: Final = 160
 DIRECT_REPORT: Final = 60.0
 """Between a client's reports of what it sent directly."""
 DIRECT_RATE: Final = 1_250 * MIB
-"""Bytes per second (10 Gbit/s) that are believed of one session; what it claims beyond that is not counted."""
+"""Bytes per second (10 Gbit/s) that are believed of one user; what it claims beyond that is not counted."""
 DIRECT_MESSAGE_RATE: Final = 20_000
-"""Messages per second that are believed of one session."""
+"""Messages per second that are believed of one user."""
 DIRECT_ALLOWANCE: Final = 600.0
-"""Seconds of traffic that a session's report may be about at most, and its first one is: what went directly while the
-server was away is among it. Whoever reports more often is believed no more for it."""
+"""Seconds of traffic that a user's report may be about at most, and the first one is: what went directly while the
+server was away is among it. Whoever reports more often, or signs in anew for it, is believed no more."""
+DIRECT_REPORTERS: Final = 10_000
+"""Users remembered who have used some of their allowance: honest ones have it all back within a second. When there
+are more, those who have used the least are forgotten."""
 
 # --- the page
 

@@ -16,8 +16,12 @@ HTTP_OPEN_BODY: Final = 16 * KIB
 """The longest request of somebody who was not let in: a form with a password."""
 HTTP_CONNECTIONS: Final = 256
 """Connections to one address of ours at once: forty pages, each with the six that a browser makes."""
+HTTP_CONNECTIONS_PER_ADDRESS: Final = 32
+"""Of them, those from one address beyond this machine (IPv6: /64): five pages, so that nobody holds all of them."""
 HTTP_HEAD_TIME: Final = 15.0
 """Seconds for the head of a request, from its first byte; and for the first byte of the first one."""
+HTTP_OPEN_BODY_TIME: Final = 20.0
+"""Seconds for the whole body of a request of somebody who was not let in: 16 KiB over the slowest of lines."""
 HTTP_IDLE: Final = 75
 """Seconds that a connection is kept between requests, and within a body that does not go on."""
 HTTP_BACKLOG: Final = 8 * MIB
